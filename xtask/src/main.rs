@@ -1,0 +1,50 @@
+//! `cargo xtask`: sets up the parts that the tests need and runs everything that must pass.
+//! Knows how to run programs and nothing of OneKnock's own types, so that it builds in seconds.
+//! A new command is a file of its own, with an `Args` and a `run`.
+
+mod command;
+mod deploy;
+mod parts;
+mod paths;
+mod setup;
+mod shared;
+mod test;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Set-up and checks of the OneKnock workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Fetches what the tests need into .tools: Kafka, Apicurio, Chromium, checkers. Quick when all is there.
+    Setup,
+    /// Sets up, then runs every check and every test.
+    Test(test::Args),
+    /// Runs the suite over a folder of real and hostile data outside the repository.
+    TestShared(shared::Args),
+    /// Checks compose file, manifests, image, topics, alerts and dashboard under deploy/.
+    Deploy,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Setup => setup::run(),
+        Task::Test(args) => test::run(&args),
+        Task::TestShared(args) => shared::run(&args),
+        Task::Deploy => deploy::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

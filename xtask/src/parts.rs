@@ -1,0 +1,41 @@
+//! What set-up leaves behind for the tests: a list of `NAME=value` in `.tools/env`, read here and by the testkit.
+//! A test that needs a part looks into its environment first, then into that file, so plain `cargo test` works too.
+
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+/// Folder of Kafka's jars.
+pub const KAFKA_LIBS: &str = "ONEKNOCK_KAFKA_LIBS";
+/// Folder of the unpacked Apicurio Registry, with `quarkus-run.jar` in it.
+pub const APICURIO: &str = "ONEKNOCK_APICURIO";
+/// The `java` that runs both.
+pub const JAVA: &str = "ONEKNOCK_JAVA";
+/// The `chromium` of the browser test.
+pub const CHROMIUM: &str = "ONEKNOCK_CHROMIUM";
+/// A `node_modules` with playwright-core in it.
+pub const PLAYWRIGHT: &str = "ONEKNOCK_PLAYWRIGHT";
+
+/// Names and values, in order of name.
+#[derive(Default)]
+pub struct Parts(BTreeMap<&'static str, String>);
+
+impl Parts {
+    /// Notes where a part lies.
+    pub fn put(&mut self, name: &'static str, path: &Path) {
+        self.0.insert(name, path.display().to_string());
+    }
+
+    /// Gives a command all names as its environment.
+    pub fn export<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.envs(&self.0)
+    }
+
+    /// Writes `.tools/env` whole.
+    pub fn save(&self) -> Result<()> {
+        let text: String = self.0.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let file = crate::paths::tools().join("env");
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+}
