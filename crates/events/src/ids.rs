@@ -1,0 +1,146 @@
+//! Ids that are computed, never drawn: the same input makes the same id, on every machine and in every replay.
+
+use crate::avro::{Avro, AvroError, Fixed16, read_str, write_str};
+use crate::identifier::{Identifier, IdentifierKind, Token};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+/// An event: 16 bytes, on the wire 32 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct EventId(pub [u8; 16]);
+
+impl EventId {
+    /// As it stands in a signal.
+    pub fn fixed(self) -> Fixed16 {
+        Fixed16(self.0)
+    }
+}
+
+impl From<Fixed16> for EventId {
+    fn from(fixed: Fixed16) -> EventId {
+        EventId(fixed.0)
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl FromStr for EventId {
+    type Err = AvroError;
+    fn from_str(text: &str) -> Result<EventId, AvroError> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| AvroError::Impossible("event id"))?;
+        Ok(EventId(bytes))
+    }
+}
+
+impl serde::Serialize for EventId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Avro for EventId {
+    fn schema(_: &mut BTreeSet<&'static str>) -> Value {
+        json!("string")
+    }
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut text = [0; 32];
+        // 16 bytes are 32 digits: the buffer fits by its type.
+        if hex::encode_to_slice(self.0, &mut text).is_ok() {
+            write_str(std::str::from_utf8(&text).unwrap_or_default(), out);
+        }
+    }
+    fn read(input: &mut &[u8]) -> Result<EventId, AvroError> {
+        read_str(input)?.parse()
+    }
+}
+
+impl Avro for Token {
+    fn schema(_: &mut BTreeSet<&'static str>) -> Value {
+        json!("string")
+    }
+    fn write(&self, out: &mut Vec<u8>) {
+        EventId(self.0).write(out);
+    }
+    fn read(input: &mut &[u8]) -> Result<Token, AvroError> {
+        read_str(input)?.parse().map_err(|_| AvroError::Impossible("token"))
+    }
+}
+
+impl Avro for IdentifierKind {
+    fn schema(seen: &mut BTreeSet<&'static str>) -> Value {
+        if !seen.insert("IdentifierKind") {
+            return json!("IdentifierKind");
+        }
+        let symbols: Vec<&str> = IdentifierKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        json!({"type": "enum", "name": "IdentifierKind", "doc": "Strongest first.", "symbols": symbols})
+    }
+    fn write(&self, out: &mut Vec<u8>) {
+        (self.index() as i32).write(out);
+    }
+    fn read(input: &mut &[u8]) -> Result<IdentifierKind, AvroError> {
+        let at = i32::read(input)?;
+        usize::try_from(at).ok().and_then(|at| IdentifierKind::ALL.get(at)).copied().ok_or(AvroError::Impossible("symbol"))
+    }
+}
+
+impl Avro for Identifier {
+    fn schema(seen: &mut BTreeSet<&'static str>) -> Value {
+        if !seen.insert("Identifier") {
+            return json!("Identifier");
+        }
+        let kind = IdentifierKind::schema(seen);
+        json!({"type": "record", "name": "Identifier", "doc": "One identifier of somebody or something: never the clear value.", "fields": [
+            {"name": "kind", "type": kind},
+            {"name": "token", "type": "string", "doc": "32 hex digits: HMAC of the normal form under the key of mandate and kind."},
+        ]})
+    }
+    fn write(&self, out: &mut Vec<u8>) {
+        self.kind.write(out);
+        self.token.write(out);
+    }
+    fn read(input: &mut &[u8]) -> Result<Identifier, AvroError> {
+        Ok(Identifier { kind: Avro::read(input)?, token: Avro::read(input)? })
+    }
+}
+
+/// The traveller: strongest token, `-`, 16 hex digits of SHA-256(the other tokens in order, the declared grid). `None` without identifiers.
+pub fn traveller_id(identifiers: &[Identifier], declared_grid: Option<&str>) -> Option<String> {
+    let (strongest, others) = identifiers.split_first()?;
+    let mut digest = Sha256::new();
+    for identifier in others {
+        digest.update(identifier.token.to_string());
+    }
+    digest.update(b"/");
+    digest.update(declared_grid.unwrap_or_default());
+    let digest = digest.finalize();
+    Some(format!("{}-{}", strongest.token, hex::encode(&digest[..8])))
+}
+
+/// The visit: 32 hex digits of SHA-256(mandate, household, episode), each behind its length.
+pub fn task_id(mandate: &str, household: &str, episode: i64) -> String {
+    let mut digest = Sha256::new();
+    for part in [mandate.as_bytes(), household.as_bytes(), &episode.to_be_bytes()] {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    hex::encode(&digest.finalize()[..16])
+}
+
+/// First 8 bytes of a digest over parts, each behind its length: for recognising, not for secrecy.
+pub fn digest64(parts: &[&[u8]]) -> i64 {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let digest = digest.finalize();
+    i64::from_be_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
+}

@@ -1,0 +1,7 @@
+//! testkit
+
+mod guarded;
+pub mod kafka;
+mod parts;
+pub mod ports;
+pub mod registry;
