@@ -44,6 +44,11 @@ impl MandateKeys {
         &self.mandate
     }
 
+    /// Tells two roots apart without showing either.
+    pub(crate) fn key_id(&self) -> [u8; 4] {
+        self.sealer.key_id()
+    }
+
     /// The token of an identifier in its normal form (see `events::normal`).
     #[must_use]
     pub fn token(&self, kind: IdentifierKind, normal_form: &str) -> Token {

@@ -93,6 +93,10 @@ impl Sealer {
         }
     }
 
+    pub const fn key_id(&self) -> [u8; 4] {
+        self.key_id
+    }
+
     pub fn seal(&self, field: &str, owner: &str, plaintext: &[u8]) -> Vec<u8> {
         let key = self.data_key(Instant::now());
         let mut sealed = Vec::with_capacity(SHORTEST_BYTES + plaintext.len());
