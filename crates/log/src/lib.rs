@@ -3,6 +3,8 @@
 //!
 //! It knows bytes, partitions and offsets; what a record means is not its business.
 
+pub mod fencing;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;

@@ -1,0 +1,100 @@
+//! Which household a traveller belongs to: a pure function of its identifiers, its declared grid and the table.
+
+use events::topics::pseudo_household;
+use events::{Identifier, IdentifierKind, IdentifierLink, Link};
+
+/// Where a traveller is placed: a household, or `~token` where none or several are left.
+///
+/// Identifiers are taken strongest first. The households of the first known one are the candidates, each further known one narrows
+/// them unless none would be left; several left at the end: the declared grid chooses if it leaves one. `links` answers what the
+/// table says of a token (the import's links and those made at the door, merged). Empty without identifiers.
+pub fn resolve<'a>(
+    identifiers: &[Identifier],
+    declared_grid: Option<&str>,
+    mut links: impl FnMut(&Identifier) -> Option<std::borrow::Cow<'a, IdentifierLink>>,
+) -> String {
+    let mut candidates: Vec<Link> = Vec::new();
+    for identifier in identifiers {
+        let Some(link) = links(identifier).filter(|link| !link.common && !link.links.is_empty()) else { continue };
+        if candidates.is_empty() {
+            candidates = link.links.clone();
+            continue;
+        }
+        let both = |candidate: &Link| link.links.iter().any(|other| other.household == candidate.household);
+        if candidates.iter().any(both) {
+            candidates.retain(both);
+        }
+    }
+    if candidates.len() > 1 {
+        let in_grid = |candidate: &&Link| Some(candidate.grid.as_str()) == declared_grid;
+        if let (Some(only), 1) = (candidates.iter().find(in_grid), candidates.iter().filter(in_grid).count()) {
+            return only.household.clone();
+        }
+    }
+    match candidates.as_slice() {
+        [only] => only.household.clone(),
+        _ => {
+            let address = identifiers.iter().find(|identifier| identifier.kind == IdentifierKind::Address);
+            address.or(identifiers.first()).map(|identifier| pseudo_household(identifier.token)).unwrap_or_default()
+        }
+    }
+}
+
+/// The import's links of a token and those made at the door, as one.
+pub fn merge_links(mut imported: IdentifierLink, at_the_door: impl IntoIterator<Item = Link>) -> IdentifierLink {
+    for link in at_the_door {
+        if !imported.links.iter().any(|other| other.household == link.household) {
+            imported.links.push(link);
+        }
+    }
+    imported.common |= imported.links.len() > crate::limits::LINKS_MAX;
+    imported
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use events::Token;
+    use std::borrow::Cow;
+
+    const PERSON: Identifier = Identifier { kind: IdentifierKind::ResidentId, token: Token([1; 16]) };
+    const PHONE: Identifier = Identifier { kind: IdentifierKind::Phone, token: Token([2; 16]) };
+    const ADDRESS: Identifier = Identifier { kind: IdentifierKind::Address, token: Token([3; 16]) };
+
+    fn place(identifiers: &[Identifier], declared: Option<&str>, table: &[(Identifier, &[(&str, &str)])]) -> String {
+        resolve(identifiers, declared, |identifier| {
+            let (_, links) = table.iter().find(|(known, _)| known == identifier)?;
+            let links = links.iter().map(|(household, grid)| Link { household: (*household).into(), grid: (*grid).into() }).collect();
+            Some(Cow::Owned(IdentifierLink { mandate: "m".into(), links, common: false }))
+        })
+    }
+
+    #[test]
+    fn the_strongest_known_identifier_leads_and_others_narrow() {
+        let table: &[(Identifier, &[(&str, &str)])] = &[(PERSON, &[("A", "g1"), ("B", "g2")]), (PHONE, &[("B", "g2"), ("C", "g3")])];
+        assert_eq!(place(&[PERSON, PHONE], None, table), "B");
+        assert_eq!(place(&[PERSON], Some("g1"), table), "A");
+        assert_eq!(place(&[PHONE], Some("g9"), table), pseudo_household(PHONE.token));
+        assert_eq!(place(&[PERSON], None, table), pseudo_household(PERSON.token));
+    }
+
+    #[test]
+    fn an_identifier_that_would_leave_nobody_is_passed_over() {
+        assert_eq!(place(&[PERSON, PHONE], None, &[(PERSON, &[("A", "g1")]), (PHONE, &[("B", "g2")])]), "A");
+    }
+
+    #[test]
+    fn unknown_people_meet_at_their_address() {
+        assert_eq!(place(&[PHONE, ADDRESS], Some("g2"), &[]), pseudo_household(ADDRESS.token));
+        assert_eq!(place(&[PHONE], Some("g2"), &[]), pseudo_household(PHONE.token));
+        assert_eq!(place(&[PHONE, ADDRESS], Some("g2"), &[(ADDRESS, &[("A", "g2")])]), "A");
+        assert_eq!(place(&[], None, &[]), "");
+    }
+
+    #[test]
+    fn more_than_eight_households_identify_nobody() {
+        let link = |at: usize| Link { household: format!("h{at}"), grid: "g".into() };
+        let full = IdentifierLink { mandate: "m".into(), links: (0..8).map(link).collect(), common: false };
+        assert!(!full.common && merge_links(full, [link(9)]).common);
+    }
+}
