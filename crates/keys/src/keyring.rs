@@ -20,8 +20,9 @@ const FORMAT: &str = "oneknock-mandate-keys";
 const VERSION: u32 = 1;
 const SUFFIX: &str = ".json";
 
-/// Longest id of a mandate, in bytes: its file's name, three characters a byte at most, must fit into 255.
-const MANDATE_BYTES_MAX: usize = 80;
+/// Longest id of a mandate, in bytes: its file's name (three characters a byte at most) and what stands around
+/// it while it is written must fit into 255.
+const MANDATE_BYTES_MAX: usize = 64;
 
 /// Why the keyring can't do what was asked.
 #[derive(Debug, thiserror::Error)]
