@@ -1,5 +1,7 @@
 //! The keyring on disk: durable, for its owner alone, never replaced, gone when destroyed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
