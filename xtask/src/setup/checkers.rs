@@ -63,8 +63,8 @@ pub fn promtool() -> Result<PathBuf> {
                 bail!("promtool is missing and apt could not fetch it; try `apt-get update && apt-get install prometheus`");
             }
         }
-        let package = std::fs::read_dir(folder)?.flatten().map(|entry| entry.path());
-        let package = package.filter(|path| path.extension().is_some_and(|end| end == "deb")).next().context("apt left no package")?;
+        let mut files = std::fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+        let package = files.find(|path| path.extension().is_some_and(|end| end == "deb")).context("apt left no package")?;
         capture(command("dpkg-deb").arg("-x").arg(&package).arg(folder))?;
         std::fs::remove_file(package)?;
         Ok(())
