@@ -136,8 +136,16 @@ pub fn address(grid: &str, raw: &str) -> Result<String, NormalError> {
 /// The normal form of anything of which no rule is known (passports, permits, plates of every kind), and what the
 /// other forms start from: NFKC; no white space, hyphens or middle dots; upper case.
 fn plain(raw: &str) -> Result<String, NormalError> {
+    if raw.is_ascii() {
+        // NFKC changes nothing of it, and looking that up is most of the work; most numbers come like this.
+        return judged(raw.chars().filter(|c| !is_passed_over(*c)).map(|c| c.to_ascii_uppercase()));
+    }
     // Composed a second time: what stood apart may now stand together, and upper case may be longer.
-    let letters = raw.nfkc().filter(|c| !is_passed_over(*c)).flat_map(char::to_uppercase).nfkc();
+    judged(raw.nfkc().filter(|c| !is_passed_over(*c)).flat_map(char::to_uppercase).nfkc())
+}
+
+/// The letters as text, if they are neither none nor too many, and none is a control character.
+fn judged(letters: impl Iterator<Item = char>) -> Result<String, NormalError> {
     let mut form = String::with_capacity(IDENTIFIER_CHARS_MAX);
     for (count, letter) in letters.enumerate() {
         if letter.is_control() {

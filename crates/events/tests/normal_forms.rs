@@ -129,6 +129,14 @@ fn every_wrong_digit_and_every_swap_of_neighbours_is_noticed() {
 }
 
 #[test]
+fn ascii_and_full_width_go_the_same_way() {
+    for c in '\0'..='\x7f' {
+        let [narrow, wide] = ["a", "ａ"].map(|letter| normal::identifier(Permit, &format!("{letter}{c}1")));
+        assert_eq!(narrow, wide, "{c:?}");
+    }
+}
+
+#[test]
 fn a_form_is_its_own_form_whatever_character_it_holds() {
     // What lies beyond these planes has no decomposition and no case.
     for c in ('\0'..='\u{1ffff}').chain('\u{2f800}'..='\u{2fa1f}') {
