@@ -3,10 +3,13 @@
 //! `resolve` says which household, `household` decides about the visit, `traveller` keeps people who move in one place at a time.
 //! Time arrives in the record.
 
+pub mod household;
+pub mod invariants;
 pub mod limits;
 pub mod mandate;
 pub mod policy;
 pub mod resolve;
+pub mod traveller;
 
 /// What "now" is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -84,6 +84,8 @@ record! {
         count: i32,
         /// A screening answered it: it is never judged again, wherever it goes.
         screened: bool,
+        /// It came with its traveller into an open task: it does not move the episode's start.
+        came_along: bool,
     }
 }
 

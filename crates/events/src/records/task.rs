@@ -210,6 +210,8 @@ record! {
         start: Option<Millis>,
         /// Until when signals join, exclusive; of the open task.
         end: Option<Millis>,
+        /// Days of the policy's window at opening.
+        window_days: i32,
         /// The household's own screenings; newest 4.
         covers: Vec<Cover>,
         /// Every traveller that is or was here.

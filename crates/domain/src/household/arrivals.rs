@@ -1,0 +1,153 @@
+//! What keepers say: a traveller is here with its signals, or must be let go.
+
+use super::Household;
+use super::signals::{event_digest, is_here};
+use crate::traveller::add_cover;
+use events::{Arrival, ArrivalMessage, Code, Here, Left, Millis, PushedOut, Signal, Stay};
+
+impl Household<'_> {
+    pub(super) fn arrival(&mut self, arrival: &Arrival) {
+        let found = self.task.stays.iter().position(|stay| stay.traveller == arrival.traveller);
+        match &arrival.message {
+            ArrivalMessage::Here(here) => self.here_is(found, arrival, here),
+            ArrivalMessage::Release(_) => self.release(found, arrival),
+        }
+    }
+
+    /// Of a version lower than it has, or that it has let go: nothing. Else the traveller is here, signals and covers merged.
+    fn here_is(&mut self, found: Option<usize>, arrival: &Arrival, here: &Here) {
+        if let Some(stay) = found.map(|at| &self.task.stays[at])
+            && (arrival.version < stay.version || arrival.version == stay.version && !is_here(stay))
+        {
+            return;
+        }
+        let stay_at = found.unwrap_or_else(|| {
+            self.task.stays.push(new_stay(&arrival.traveller, arrival.version));
+            self.task.stays.len() - 1
+        });
+        let stay = &mut self.task.stays[stay_at];
+        if found.is_none() || arrival.version > stay.version {
+            let unsent = stay.unsent.take();
+            *stay = Stay { unsent, ..new_stay(&arrival.traveller, arrival.version) };
+            self.out.changed = true;
+        }
+        let declares_anew = stay.declared.is_none() && here.declared.is_some();
+        if declares_anew {
+            stay.declared = here.declared.clone();
+            self.out.changed = true;
+        }
+        for pushed in &here.pushed_out {
+            if !stay.pushed_out.contains(pushed) {
+                stay.pushed_out.push(pushed.clone());
+                self.out.changed = true;
+            }
+        }
+        let covered = here.covers.iter().fold(false, |any, cover| add_cover(&mut stay.covers, cover) || any);
+        self.out.changed |= covered;
+        if declares_anew {
+            self.declared_anew(stay_at);
+        }
+        for signal in &here.signals {
+            self.take(stay_at, signal);
+        }
+        if covered {
+            self.judge_open_task_again();
+        }
+    }
+
+    /// One signal. A repeat changes nothing; what was said is said again, also of the others that it may have changed.
+    fn take(&mut self, stay_at: usize, signal: &Signal) {
+        let stay = &self.task.stays[stay_at];
+        if stay.signals.iter().any(|other| other.event_id == signal.event_id) {
+            return self.say_all_again();
+        }
+        let digest = event_digest(signal);
+        if let Some(pushed) = stay.pushed_out.iter().find(|pushed| pushed.event == digest) {
+            let decision = self.decision(stay, signal.event_id.into(), pushed.code, 0, "said before");
+            return self.out.decisions.push(decision);
+        }
+        self.task.observed_until = self.task.observed_until.max(signal.observed_at);
+        self.expire_if_over();
+        self.out.changed = true;
+        let fresh = signal.code.is_none();
+        if fresh && !self.mandate_allows(signal) {
+            return self.keep_digest(stay_at, signal, Code::MandateEnded, "no mandate was in force");
+        }
+        let same_passage = |other: &Signal| other.digest == signal.digest;
+        if fresh && self.task.stays.iter().filter(|stay| is_here(stay)).flat_map(|stay| &stay.signals).any(same_passage) {
+            return self.keep_digest(stay_at, signal, Code::Duplicate, "the same passage is here under another id");
+        }
+        let late = signal.late.unwrap_or_else(|| self.is_late(signal));
+        self.push_out(stay_at);
+        let (now, came_along) = (self.now(), !fresh && self.is_open());
+        let stay = &mut self.task.stays[stay_at];
+        stay.first_taken_at = stay.first_taken_at.or(Some(now));
+        // At a new place the count begins anew: the traveller's version stands before it.
+        stay.signals.push(Signal { late: Some(late), taken_at: now, came_along, count: -1, ..signal.clone() });
+        let at = (stay_at, self.task.stays[stay_at].signals.len() - 1);
+        self.choose_grid();
+        let over = !fresh && (signal.screened || signal.late == Some(true) || !self.is_young(at));
+        if over {
+            // What a screening answered, and what is too old to be live, keeps its code wherever it goes.
+            self.task.stays[stay_at].signals[at.1].count = 0;
+        } else {
+            self.judge_and_say(at);
+        }
+        self.judge_waiting_again();
+    }
+
+    /// It will never count: what is left of it is enough to answer a repeat.
+    fn keep_digest(&mut self, stay_at: usize, signal: &Signal, code: Code, reason: &'static str) {
+        let decision = self.decision(&self.task.stays[stay_at], signal.event_id.into(), code, 0, reason);
+        self.out.decisions.push(decision);
+        self.task.stays[stay_at].pushed_out.push(PushedOut { event: event_digest(signal), code });
+        self.push_out(stay_at);
+    }
+
+    /// Of a version lower than it has, or let go: nothing. Else, also where the traveller is unknown, it is let go.
+    fn release(&mut self, found: Option<usize>, arrival: &Arrival) {
+        if let Some(stay) = found.map(|at| &self.task.stays[at])
+            && (arrival.version < stay.version || arrival.version == stay.version && !is_here(stay))
+        {
+            return;
+        }
+        let now = self.now();
+        let stay_at = found.unwrap_or_else(|| {
+            self.task.stays.push(new_stay(&arrival.traveller, arrival.version));
+            self.task.stays.len() - 1
+        });
+        let stay = &mut self.task.stays[stay_at];
+        let left = Left {
+            version: arrival.version,
+            signals: std::mem::take(&mut stay.signals),
+            pushed_out: std::mem::take(&mut stay.pushed_out),
+            covers: std::mem::take(&mut stay.covers),
+        };
+        stay.version = arrival.version;
+        stay.left_at = Some(now);
+        stay.unsent = Some(left.clone());
+        self.out.changed = true;
+        if !left.signals.is_empty() {
+            // Whose signals made that episode has gone: the registry has said something new.
+            self.lift();
+        }
+        self.out.left.push((arrival.traveller.clone(), left));
+        self.choose_grid();
+        self.judge_open_task_again();
+        self.judge_waiting_again();
+    }
+}
+
+fn new_stay(traveller: &str, version: i64) -> Stay {
+    Stay {
+        traveller: traveller.to_owned(),
+        version,
+        left_at: None,
+        first_taken_at: None::<Millis>,
+        declared: None,
+        signals: vec![],
+        pushed_out: vec![],
+        covers: vec![],
+        unsent: None,
+    }
+}

@@ -1,0 +1,165 @@
+//! Episodes: a visit opens, ends, expires, is withdrawn. At most one is open.
+
+use super::Household;
+use super::signals::At;
+use crate::limits::GRIDS_MAX;
+use crate::policy;
+use events::time::{DAY_MS, HOUR_MS};
+use events::{Before, Code, GridStay, Level, Millis, TaskState};
+
+impl Household<'_> {
+    /// At its end an open task becomes EXPIRED. One that somebody is on does not end until it is released or decided.
+    pub(super) fn expire_if_over(&mut self) {
+        if self.task.state == TaskState::Open && self.task.end.is_some_and(|end| self.now() >= end) {
+            self.end(TaskState::Expired);
+        }
+    }
+
+    /// The task is over: nothing of it is to be done.
+    pub(super) fn end(&mut self, state: TaskState) {
+        self.task.state = state;
+        self.task.triage = false;
+        self.visible = true;
+    }
+
+    /// The next episode, on the signal and on all that waits here and is live.
+    pub(super) fn open(&mut self, at: At) {
+        if self.is_open() {
+            self.end(TaskState::Expired);
+        }
+        self.remember_before();
+        let window = self.window_ms();
+        let trigger = self.signal(at).observed_at;
+        let beside = |other: &At| {
+            (self.signal(*other).observed_at.0 - trigger.0).abs() < window && (self.signal(*other).code.is_none() || self.is_young(*other))
+        };
+        let live: Vec<At> = self.here().into_iter().filter(|other| *other == at || beside(other) && self.is_live(*other)).collect();
+        let levels = live.iter().filter_map(|at| policy::signal_level(self.context.policy, self.signal(*at)));
+        let priority = levels.max().unwrap_or(Level::Low);
+        let start = self.start_of(&live).unwrap_or(trigger);
+        let now = self.now();
+        let task = &mut *self.task;
+        task.episode += 1;
+        task.task_id = events::task_id(&task.mandate, &task.household, task.episode);
+        task.state = TaskState::Open;
+        task.priority = priority;
+        task.opened_at = Some(now);
+        let due_at = Millis(now.0 + policy::due_hours(self.context.policy, priority) * HOUR_MS);
+        task.due_at = Some(due_at);
+        task.window_days = self.context.policy.window_days;
+        task.start = Some(start);
+        task.end = Some(Millis(start.0 + window).max(due_at));
+        (task.joined, task.attempts) = (0, 0);
+        (task.assignee, task.outcome, task.screened_at, task.covered_until) = (None, None, None, None);
+        (task.triage, task.supervisor) = (false, false);
+        task.grids = task.grid.iter().map(|grid| GridStay { grid: grid.clone(), from: now, version: task.version + 1 }).collect();
+        self.visible = true;
+        for other in live {
+            if other != at && self.signal(other).code.is_some() {
+                self.task.joined += 1;
+                self.say(other, Code::Joined, "it waited here, and now a visit is open");
+            }
+        }
+    }
+
+    fn remember_before(&mut self) {
+        let task = &mut *self.task;
+        if task.episode == 0 {
+            return;
+        }
+        let start = task.start.unwrap_or(Millis(0));
+        task.before = Some(Before {
+            task_id: task.task_id.clone(),
+            episode: task.episode,
+            grid: task.grids.last().map(|stay| stay.grid.clone()),
+            state: task.state,
+            outcome: task.outcome,
+            start,
+            end: task.end.unwrap_or(start),
+            opened_at: task.opened_at.unwrap_or(start),
+            ended_at: self.context.now,
+            priority: task.priority,
+            grids: std::mem::take(&mut task.grids),
+        });
+    }
+
+    /// The start is computed from the set; what came with a traveller into the open task does not enter.
+    pub(super) fn move_start(&mut self) {
+        let set: Vec<At> = self.evidence().into_iter().filter(|at| !self.signal(*at).came_along).collect();
+        let Some(start) = self.start_of(&set) else { return };
+        if self.task.start != Some(start) {
+            let window = i64::from(self.task.window_days) * DAY_MS;
+            self.task.start = Some(start);
+            self.task.end = Some(Millis(start.0 + window).max(self.task.due_at.unwrap_or(start)));
+            self.visible = true;
+        }
+    }
+
+    /// Evidence has gone, or been answered: the rest is judged as if it had arrived alone. If it would open nothing, the task is
+    /// withdrawn and the rest waits.
+    pub(super) fn judge_open_task_again(&mut self) {
+        if !self.is_open() {
+            return;
+        }
+        let stood_on: Vec<At> =
+            self.here().into_iter().filter(|at| matches!(self.signal(*at).code, Some(Code::Opened | Code::Joined))).collect();
+        let state = self.task.state;
+        // As if nothing were open here, and the evidence had just arrived.
+        self.task.state = TaskState::Withdrawn;
+        let opens = |at: &At| !self.signal(*at).screened && self.judge(*at).0 == Code::Opened;
+        let stands = self.evidence().iter().any(opens);
+        self.task.state = state;
+        self.visible = true;
+        if stands {
+            return self.move_start();
+        }
+        self.end(TaskState::Withdrawn);
+        for at in stood_on {
+            let signal = self.signal(at);
+            if !signal.screened && signal.late != Some(true) && !self.is_over(signal.observed_at) {
+                let (code, reason) = self.judge(at);
+                self.say(at, code, reason);
+            }
+        }
+    }
+
+    /// What waits is judged again; what is not live, or too old by now, keeps its last code.
+    pub(super) fn judge_waiting_again(&mut self) {
+        for at in self.here() {
+            let Some(last) = self.signal(at).code else { continue };
+            let waits = match last {
+                Code::Held | Code::Unresolved | Code::OutOfArea | Code::NotMatching => true,
+                // Of an episode that ended without an answer, and that has been lifted since.
+                Code::Opened | Code::Joined => !self.is_open(),
+                _ => false,
+            };
+            if !waits || !self.is_live(at) || !self.is_young(at) {
+                continue;
+            }
+            let (code, _) = self.judge(at);
+            if code != last {
+                self.judge_and_say(at);
+            }
+        }
+    }
+
+    /// The task's grid is another from now on.
+    pub(super) fn set_grid(&mut self, grid: Option<String>) {
+        if self.task.grid == grid {
+            return;
+        }
+        self.task.grid = grid;
+        self.out.changed = true;
+        if !self.is_open() {
+            return;
+        }
+        self.visible = true;
+        let now = self.now();
+        if let Some(grid) = self.task.grid.clone() {
+            self.task.grids.push(GridStay { grid, from: now, version: self.task.version + 1 });
+            if self.task.grids.len() > GRIDS_MAX {
+                self.task.grids.remove(0);
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The table of codes: each is the first that applies. Rows 1 to 3 are in `arrivals.rs`, for what comes from an event alone.
+
+use super::Household;
+use super::signals::At;
+use crate::{mandate, policy};
+use events::time::HOUR_MS;
+use events::{Code, Decision, Direction, Millis, Outcome, Signal, Stay, TaskState};
+
+/// Why, in one line for ops.
+pub(super) type Reason = &'static str;
+
+impl Household<'_> {
+    /// Rows 4 to 12.
+    pub(super) fn judge(&self, at: At) -> (Code, Reason) {
+        let signal = self.signal(at);
+        if signal.direction == Direction::Out {
+            return (Code::NotMatching, "it left the area");
+        }
+        if self.is_out_of_area() {
+            return (Code::OutOfArea, "the grid lies outside the mandate's divisions");
+        }
+        if signal.late == Some(true) {
+            return (Code::Late, "it came later than the grace period allows");
+        }
+        if self.is_answered(at) {
+            return (Code::Covered, "a screening of the household or of the traveller answers it");
+        }
+        if self.is_over(signal.observed_at) {
+            return (Code::Joined, "observed before the end of an episode in which nobody could be met");
+        }
+        if self.joins_open_task(signal) {
+            return (Code::Joined, "observed before the end of the open visit");
+        }
+        if !self.knows_grid(at) {
+            return (Code::Unresolved, "no grid is known that could visit");
+        }
+        if self.task.standing.as_ref().is_some_and(|standing| standing.outcome == Outcome::WrongHousehold) {
+            return (Code::Unresolved, "a worker found the wrong household, and the registry has not changed since");
+        }
+        if !policy::matches(self.context.policy, policy::signal_level(self.context.policy, signal)) {
+            return (Code::NotMatching, "its level is below the least that makes a visit");
+        }
+        if self.is_alone(at) {
+            return (Code::Held, "weak, and alone");
+        }
+        (Code::Opened, "nothing answers it, and no visit is open")
+    }
+
+    fn joins_open_task(&self, signal: &Signal) -> bool {
+        match self.task.state {
+            TaskState::Claimed => true,
+            TaskState::Open => self.task.end.is_none_or(|end| signal.observed_at < end),
+            _ => false,
+        }
+    }
+
+    pub(super) fn is_out_of_area(&self) -> bool {
+        let grid = self.task.grid.as_deref().and_then(|grid| self.context.grids.grid(grid));
+        match (grid, self.context.mandate) {
+            (Some(grid), Some(mandate)) => !mandate::covers_grid(mandate, grid),
+            _ => false,
+        }
+    }
+
+    /// At a pseudo-household a signal opens something only if its own traveller declares a known grid.
+    fn knows_grid(&self, at: At) -> bool {
+        let declares = || {
+            let declared = self.task.stays[at.0].declared.as_ref();
+            declared.is_some_and(|declared| self.context.grids.grid(&declared.grid).is_some())
+        };
+        self.task.grid.is_some() && (!self.is_pseudo() || declares())
+    }
+
+    pub(super) fn is_pseudo(&self) -> bool {
+        self.task.household.starts_with('~')
+    }
+
+    /// Judged once, where the signal first arrives; it travels with the signal.
+    pub(super) fn is_late(&self, signal: &Signal) -> bool {
+        let grace = i64::from(self.context.policy.grace_hours) * HOUR_MS;
+        let arrived = match self.context.clock {
+            crate::Clock::Wall => signal.appended_at,
+            crate::Clock::Events => self.task.observed_until,
+        };
+        arrived.0 - signal.observed_at.0 > grace
+    }
+
+    /// Row 2, for an event: the mandate in force when it was received, and not over by now.
+    pub(super) fn mandate_allows(&self, signal: &Signal) -> bool {
+        let asked = match self.context.clock {
+            crate::Clock::Wall => signal.received_at,
+            crate::Clock::Events => signal.observed_at,
+        };
+        let in_force = |at: Millis| self.context.mandate.is_some_and(|mandate| mandate::within_dates(mandate, at));
+        in_force(asked) && (self.context.clock == crate::Clock::Events || in_force(self.now()))
+    }
+
+    /// Judges a signal and says so if that is news. Opens a visit where the table says so.
+    pub(super) fn judge_and_say(&mut self, at: At) {
+        let (code, reason) = self.judge(at);
+        if code == Code::Opened {
+            self.open(at);
+        }
+        if code == Code::Joined && self.is_open() && !self.is_over(self.signal(at).observed_at) {
+            self.task.joined += 1;
+            self.visible = true;
+        }
+        self.say(at, code, reason);
+        if self.is_open() && matches!(code, Code::Opened | Code::Joined) {
+            self.move_start();
+        }
+    }
+
+    /// A code becomes the signal's last, and a Decision of a higher revision.
+    pub(super) fn say(&mut self, (stay_at, at): At, code: Code, reason: Reason) {
+        let signal = &mut self.task.stays[stay_at].signals[at];
+        if signal.code.is_some() && signal.count >= 0 {
+            signal.count = (signal.count + 1).min(i32::from(u16::MAX));
+        } else {
+            signal.count = 0;
+        }
+        signal.code = Some(code);
+        self.out.changed = true;
+        let signal = signal.clone();
+        let decision = self.decision(&self.task.stays[stay_at], signal.event_id.into(), code, i64::from(signal.count), reason);
+        self.out.decisions.push(decision);
+    }
+
+    /// What was last said of a signal, again.
+    pub(super) fn say_again(&mut self, (stay_at, at): At) {
+        let stay = &self.task.stays[stay_at];
+        let signal = &stay.signals[at];
+        if let Some(code) = signal.code {
+            let decision = self.decision(stay, signal.event_id.into(), code, i64::from(signal.count.max(0)), "said before");
+            self.out.decisions.push(decision);
+        }
+    }
+
+    /// What was last said of every signal here: the input that changed them may come again after a crash.
+    pub(super) fn say_all_again(&mut self) {
+        for at in self.here() {
+            self.say_again(at);
+        }
+    }
+
+    pub(super) fn decision(&self, stay: &Stay, event_id: events::EventId, code: Code, count: i64, reason: Reason) -> Decision {
+        let visit = matches!(code, Code::Opened | Code::Joined | Code::Covered) && !self.task.task_id.is_empty();
+        Decision {
+            event_id,
+            mandate: self.task.mandate.clone(),
+            code,
+            revision: stay.version * crate::limits::REVISION_STEP + count,
+            reason: reason.to_owned(),
+            grid: self.task.grid.clone(),
+            task_id: visit.then(|| self.task.task_id.clone()),
+            policy: self.context.policy.version,
+            at: self.now(),
+        }
+    }
+}

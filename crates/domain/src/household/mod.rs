@@ -1,0 +1,182 @@
+//! One household's visit: `apply` takes what happened, changes the state and says what must be told. The heart.
+//!
+//! Pure, and total: any input in any order leaves a state in which at most one task is open. The state is the task record itself.
+//! One file per kind of input; `judge.rs` holds the table of codes.
+
+mod actions;
+mod arrivals;
+mod episode;
+mod judge;
+mod signals;
+mod tables;
+
+use crate::Clock;
+use events::{
+    Action, Arrival, Covered, Decision, GridEntry, HouseholdEntry, JudgedBy, Left, Level, Mandate, Millis, Policy, Task, TaskState,
+};
+
+/// What the household is judged by, besides itself.
+pub struct Context<'a> {
+    /// The newest append time that the owner has read in its partition.
+    pub now: Millis,
+    /// Whether `now` counts, or the household's newest observed_at.
+    pub clock: Clock,
+    /// The policy in force.
+    pub policy: &'a Policy,
+    /// The household's mandate; `None`: there is none.
+    pub mandate: Option<&'a Mandate>,
+    /// The household's entry in the registry, if it has one.
+    pub entry: Option<&'a HouseholdEntry>,
+    /// The grids.
+    pub grids: &'a dyn Grids,
+    /// Nothing that this household has said is still on its way: signals over the bound may be pushed out.
+    pub settled: bool,
+}
+
+/// The grids of the site.
+pub trait Grids {
+    /// A grid by its code.
+    fn grid(&self, code: &str) -> Option<&GridEntry>;
+}
+
+impl Grids for std::collections::HashMap<String, GridEntry> {
+    fn grid(&self, code: &str) -> Option<&GridEntry> {
+        self.get(code)
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// A keeper says that a traveller is here, or must be let go.
+    Arrival(&'a Arrival),
+    /// A worker or supervisor did something.
+    Action(&'a Action),
+    /// Registry, policy, mandate or grid changed, or an owner has taken over: judge again what may be judged again.
+    Tables,
+}
+
+/// What must be told, once the record is read back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Effects {
+    /// What became of events.
+    pub decisions: Vec<Decision>,
+    /// To the keepers of these travellers.
+    pub left: Vec<(String, Left)>,
+    /// To the keepers of these travellers.
+    pub covered: Vec<(String, Covered)>,
+    /// The record is another than before: it must be written.
+    pub changed: bool,
+}
+
+/// The state of a household that nothing is known of.
+pub fn new_task(mandate: &str, household: &str) -> Task {
+    Task {
+        mandate: mandate.to_owned(),
+        household: household.to_owned(),
+        grid: None,
+        task_id: String::new(),
+        episode: 0,
+        version: 0,
+        state: TaskState::Waiting,
+        priority: Level::Low,
+        opened_at: None,
+        due_at: None,
+        evidence: vec![],
+        joined: 0,
+        assignee: None,
+        outcome: None,
+        screened_at: None,
+        covered_until: None,
+        triage: false,
+        supervisor: false,
+        attempts: 0,
+        address: None,
+        before: None,
+        grids: vec![],
+        answers: vec![],
+        note: None,
+        start: None,
+        end: None,
+        window_days: 0,
+        covers: vec![],
+        stays: vec![],
+        handed_back: None,
+        standing: None,
+        entry_grid: None,
+        judged_by: JudgedBy { entry: 0, policy: 0, mandate: 0, grid: 0 },
+        observed_until: Millis(0),
+        unsent_decisions: false,
+    }
+}
+
+/// Applies one input. A repeated one changes nothing, and what it had to tell is told again.
+pub fn apply(task: &mut Task, input: &Input<'_>, context: &Context<'_>) -> Effects {
+    let mut household = Household { task, context, out: Effects::default(), visible: false };
+    household.expire_if_over();
+    match *input {
+        Input::Arrival(arrival) => household.arrival(arrival),
+        Input::Action(action) => household.action(action),
+        Input::Tables => household.tables(),
+    }
+    household.finish()
+}
+
+/// What stands in the record and was to be told: for the next owner. Decisions only where they may not have been sent.
+pub fn unsent(task: &mut Task, context: &Context<'_>) -> Effects {
+    let mut household = Household { task, context, out: Effects::default(), visible: false };
+    if household.task.unsent_decisions {
+        household.say_all_again();
+    }
+    let stays = &household.task.stays;
+    household.out.left = stays.iter().filter_map(|stay| Some((stay.traveller.clone(), stay.unsent.clone()?))).collect();
+    household.out
+}
+
+/// All that was told is acknowledged: nothing is unsent any more. Whether the record changed and must be written.
+pub fn acknowledged(task: &mut Task) -> bool {
+    let mut changed = std::mem::take(&mut task.unsent_decisions);
+    for stay in &mut task.stays {
+        changed |= stay.unsent.take().is_some();
+    }
+    changed
+}
+
+/// Whether the record must be judged again: something that it was judged by is newer.
+pub fn is_outdated(task: &Task, context: &Context<'_>) -> bool {
+    tables::judged_by(task, context) != task.judged_by
+}
+
+/// The household while one input is applied.
+struct Household<'a> {
+    task: &'a mut Task,
+    context: &'a Context<'a>,
+    out: Effects,
+    /// Something changed that a worker or ops can see.
+    visible: bool,
+}
+
+impl Household<'_> {
+    fn now(&self) -> Millis {
+        match self.context.clock {
+            Clock::Wall => self.context.now,
+            Clock::Events => self.task.observed_until,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.task.state, TaskState::Open | TaskState::Claimed)
+    }
+
+    fn finish(mut self) -> Effects {
+        if self.is_open() {
+            self.show_evidence();
+        }
+        if self.visible {
+            self.task.version += 1;
+            self.out.changed = true;
+        }
+        debug_assert_eq!(crate::invariants::check(self.task), Ok(()));
+        self.out
+    }
+}

@@ -1,0 +1,167 @@
+//! Which signals are live, from when they count, how many are kept. Nothing here is a status: it follows from covers, episodes and times.
+
+use super::Household;
+use crate::limits::{EVIDENCE_MAX, PUSHED_OUT_MAX, SIGNALS_MAX};
+use crate::policy;
+use events::time::{DAY_MS, china_day};
+use events::{Code, Direction, Evidence, Level, Millis, Outcome, PushedOut, Signal, Stay, TaskState};
+
+/// Where a signal stands in the record: stay and place in it.
+pub(super) type At = (usize, usize);
+
+/// First 8 bytes of an event's id: what is left of one that was pushed out.
+pub(super) fn event_digest(signal: &Signal) -> i64 {
+    let id = signal.event_id.0;
+    i64::from_be_bytes([id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7]])
+}
+
+pub(super) fn is_here(stay: &Stay) -> bool {
+    stay.left_at.is_none()
+}
+
+impl Household<'_> {
+    /// Every signal of the travellers who are here, in the order in which they came.
+    pub(super) fn here(&self) -> Vec<At> {
+        let mut all: Vec<(Millis, At)> = Vec::new();
+        for (stay_at, stay) in self.task.stays.iter().enumerate().filter(|(_, stay)| is_here(stay)) {
+            all.extend(stay.signals.iter().enumerate().map(|(at, signal)| (signal.taken_at, (stay_at, at))));
+        }
+        all.sort_by_key(|(taken_at, _)| *taken_at);
+        all.into_iter().map(|(_, at)| at).collect()
+    }
+
+    pub(super) fn signal(&self, (stay, at): At) -> &Signal {
+        &self.task.stays[stay].signals[at]
+    }
+
+    /// A screening of the household or of the traveller answers it, by its own time of observation, also before the screening.
+    pub(super) fn is_answered(&self, at: At) -> bool {
+        let signal = self.signal(at);
+        let level = policy::signal_level(self.context.policy, signal).unwrap_or(Level::Low);
+        let rises = |cover: Level| self.context.policy.rescreen_when_risk_rises && level > cover;
+        let mut covers = self.task.covers.iter().chain(&self.task.stays[at.0].covers);
+        covers.any(|cover| signal.observed_at < cover.until && !rises(cover.level))
+    }
+
+    /// Observed before the end of the last episode, if nobody came in time, or they had moved away and the registry says nothing new.
+    pub(super) fn is_over(&self, observed_at: Millis) -> bool {
+        let moved_away = self.task.standing.as_ref().is_some_and(|standing| standing.outcome == Outcome::MovedAway);
+        let ended = |state: TaskState, outcome: Option<Outcome>| {
+            state == TaskState::Expired || state == TaskState::Done && outcome == Some(Outcome::MovedAway) && moved_away
+        };
+        let task = &self.task;
+        match task.state {
+            TaskState::Open | TaskState::Claimed | TaskState::Waiting => {
+                task.before.as_ref().is_some_and(|before| ended(before.state, before.outcome) && observed_at < before.end)
+            }
+            state => ended(state, task.outcome) && task.end.is_some_and(|end| observed_at < end),
+        }
+    }
+
+    /// It may be evidence: neither answered nor over, and it was in time.
+    pub(super) fn is_live(&self, at: At) -> bool {
+        let signal = self.signal(at);
+        let counts = !signal.screened && signal.direction == Direction::In && signal.late != Some(true);
+        counts && !self.is_over(signal.observed_at) && !self.is_answered(at)
+    }
+
+    /// The open task stands on it.
+    pub(super) fn is_evidence(&self, at: At) -> bool {
+        matches!(self.signal(at).code, Some(Code::Opened | Code::Joined)) && self.is_live(at)
+    }
+
+    /// Younger than the window, by now.
+    pub(super) fn is_young(&self, at: At) -> bool {
+        self.signal(at).observed_at.0 + self.window_ms() > self.now().0
+    }
+
+    pub(super) fn window_ms(&self) -> i64 {
+        i64::from(self.context.policy.window_days) * DAY_MS
+    }
+
+    /// Weak, and alone: no live signal of another kind beside it, none of its own kind on another day.
+    pub(super) fn is_alone(&self, at: At) -> bool {
+        let signal = self.signal(at);
+        if !policy::is_weak(self.context.policy, signal.kind) {
+            return false;
+        }
+        let window = self.window_ms();
+        let supports = |other: &At| {
+            let beside = self.signal(*other);
+            let near = (beside.observed_at.0 - signal.observed_at.0).abs() < window;
+            near && *other != at
+                && (beside.kind != signal.kind || china_day(beside.observed_at) != china_day(signal.observed_at))
+                && self.is_live(*other)
+        };
+        !self.here().iter().any(supports)
+    }
+
+    /// The earliest time at which these count: the first strong one, or the first weak one of another kind or day than a weak one
+    /// before it. By the set, never by the order in which they came.
+    pub(super) fn start_of(&self, set: &[At]) -> Option<Millis> {
+        let mut signals: Vec<&Signal> = set.iter().map(|at| self.signal(*at)).collect();
+        signals.sort_by_key(|signal| signal.observed_at);
+        let weak = |signal: &Signal| policy::is_weak(self.context.policy, signal.kind);
+        let counts = |at: usize| {
+            let signal = signals[at];
+            let differs = |before: &&Signal| before.kind != signal.kind || china_day(before.observed_at) != china_day(signal.observed_at);
+            !weak(signal) || signals[..at].iter().filter(|before| weak(before)).any(differs)
+        };
+        (0..signals.len()).find(|&at| counts(at)).map(|at| signals[at].observed_at)
+    }
+
+    /// What the open task stands on.
+    pub(super) fn evidence(&self) -> Vec<At> {
+        self.here().into_iter().filter(|at| self.is_evidence(*at)).collect()
+    }
+
+    /// The newest evidence into the record, and its priority: the highest level; due earlier, never later.
+    pub(super) fn show_evidence(&mut self) {
+        if !self.visible {
+            return;
+        }
+        let mut evidence = self.evidence();
+        let levels = evidence.iter().filter_map(|at| policy::signal_level(self.context.policy, self.signal(*at)));
+        let priority = levels.max().unwrap_or(Level::Low);
+        if priority != self.task.priority {
+            let due_at = Millis(self.now().0 + policy::due_hours(self.context.policy, priority) * events::time::HOUR_MS);
+            self.task.due_at = self.task.due_at.map(|due| due.min(due_at)).or(Some(due_at));
+            self.task.priority = priority;
+        }
+        evidence.sort_by_key(|at| self.signal(*at).observed_at);
+        let newest = evidence.iter().rev().take(EVIDENCE_MAX).map(|at| {
+            let signal = self.signal(*at);
+            Evidence {
+                event_id: signal.event_id.into(),
+                kind: signal.kind,
+                observed_at: signal.observed_at,
+                origin_division: signal.origin_division.clone(),
+            }
+        });
+        self.task.evidence = newest.collect();
+    }
+
+    /// Keeps of a stay the first signal and the newest 7, of the household the newest 128 digests. Only what was said and acknowledged
+    /// goes: a repeat must find the code that stands.
+    pub(super) fn push_out(&mut self, stay_at: usize) {
+        if !self.context.settled {
+            return;
+        }
+        let stay = &mut self.task.stays[stay_at];
+        while stay.signals.len() > SIGNALS_MAX - 1 {
+            let Some(at) = (1..stay.signals.len()).find(|&at| stay.signals[at].code.is_some()) else { break };
+            let signal = stay.signals.remove(at);
+            if let Some(code) = signal.code {
+                stay.pushed_out.push(PushedOut { event: event_digest(&signal), code });
+            }
+        }
+        let mut total: usize = self.task.stays.iter().map(|stay| stay.pushed_out.len()).sum();
+        while total > PUSHED_OUT_MAX {
+            let largest = self.task.stays.iter_mut().max_by_key(|stay| stay.pushed_out.len());
+            if let Some(stay) = largest {
+                stay.pushed_out.remove(0);
+            }
+            total -= 1;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What the registry, the policy and the mandate say of a household, and what their changes do.
+
+use super::signals::is_here;
+use super::{Context, Household};
+use events::{JudgedBy, Task};
+
+/// The versions that a judgement rests on now.
+pub(super) fn judged_by(task: &Task, context: &Context<'_>) -> JudgedBy {
+    let grid = task.grid.as_deref().and_then(|grid| context.grids.grid(grid));
+    JudgedBy {
+        entry: context.entry.map_or(0, |entry| entry.version),
+        policy: context.policy.version,
+        mandate: context.mandate.map_or(0, |mandate| mandate.version),
+        grid: grid.map_or(0, |grid| grid.published_at.0),
+    }
+}
+
+impl Household<'_> {
+    /// Something changed: lift what the registry answers, choose the grid, judge again. What is said then rests on no input that
+    /// could come again, so the record remembers that it may be unsent.
+    pub(super) fn tables(&mut self) {
+        if let (Some(entry), Some(standing)) = (self.context.entry, &self.task.standing)
+            && entry.version > standing.entry_version
+        {
+            self.lift();
+        }
+        self.choose_grid();
+        if self.is_out_of_area() {
+            self.judge_open_task_again();
+        }
+        self.judge_waiting_again();
+        let judged_by = judged_by(self.task, self.context);
+        if judged_by != self.task.judged_by {
+            self.task.judged_by = judged_by;
+            self.out.changed = true;
+        }
+        if !self.out.decisions.is_empty() {
+            self.task.unsent_decisions = true;
+        }
+    }
+
+    /// `moved_away` and `wrong_household` stand no longer, for the whole household.
+    pub(super) fn lift(&mut self) {
+        if self.task.standing.take().is_some() {
+            self.visible = true;
+        }
+    }
+
+    /// A traveller of a pseudo-household declares a grid that was not declared before.
+    pub(super) fn declared_anew(&mut self, stay_at: usize) {
+        let Some(declared) = self.task.stays[stay_at].declared.clone() else { return };
+        if declared.address.is_some() && self.task.address != declared.address {
+            self.task.address = declared.address.clone();
+            self.visible |= self.is_open();
+        }
+        let known = self
+            .task
+            .stays
+            .iter()
+            .enumerate()
+            .any(|(at, stay)| at != stay_at && stay.declared.as_ref().is_some_and(|other| other.grid == declared.grid));
+        if self.is_pseudo() && !known {
+            self.lift();
+        }
+    }
+
+    /// The responsible grid: chosen by hand, else the entry's, else, where nobody is known, what the newest live signal declares. An
+    /// entry that is gone leaves the grid as it is.
+    pub(super) fn choose_grid(&mut self) {
+        if let Some(entry) = self.context.entry {
+            self.task.entry_grid = Some(entry.grid.clone());
+        }
+        if let Some(handed_back) = &self.task.handed_back {
+            if handed_back.entry_grid == self.task.entry_grid {
+                if let Some(grid) = handed_back.to_grid.clone() {
+                    self.set_grid(Some(grid));
+                }
+                return;
+            }
+            self.task.handed_back = None;
+        }
+        let known = |grid: &&String| self.context.grids.grid(grid).is_some();
+        let grid = if self.is_pseudo() {
+            let declares = |at: &(usize, usize)| {
+                let grid = self.task.stays[at.0].declared.as_ref().map(|declared| &declared.grid).filter(known)?;
+                Some((self.signal(*at).observed_at, grid.clone()))
+            };
+            let here = self.here();
+            let live = here.iter().filter(|at| self.is_live(**at)).filter_map(declares);
+            live.max_by_key(|(observed_at, _)| *observed_at).map(|(_, grid)| grid).or_else(|| self.task.grid.clone())
+        } else {
+            self.task.entry_grid.as_ref().filter(known).cloned()
+        };
+        self.set_grid(grid);
+    }
+
+    /// Travellers who had a signal here at that moment, wherever they are now: places in `stays`.
+    pub(super) fn present_at(&self, at: events::Millis) -> Vec<usize> {
+        let present = |stay: &events::Stay| {
+            let came = stay.first_taken_at.is_some_and(|first| first <= at);
+            came && (is_here(stay) || stay.left_at.is_some_and(|left| at < left))
+        };
+        (0..self.task.stays.len()).filter(|&stay| present(&self.task.stays[stay])).collect()
+    }
+}
