@@ -243,6 +243,10 @@ group.initial.rebalance.delay.ms=0
 ",
         data.display()
     );
+    if nodes > 1 {
+        // A killed node may register again when its old session has run out: 9 s by default.
+        text.push_str("broker.session.timeout.ms=4000\nbroker.heartbeat.interval.ms=500\n");
+    }
     for (name, value) in &options.properties {
         writeln!(text, "{name}={value}")?;
     }
