@@ -3,6 +3,9 @@
 //!
 //! It knows bytes, partitions and offsets; what a record means is not its business.
 
+mod chunk;
+mod clock;
+pub mod embedded;
 pub mod fencing;
 
 use async_trait::async_trait;
