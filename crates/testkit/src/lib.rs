@@ -1,6 +1,7 @@
 //! testkit
 
 mod guarded;
+pub mod histories;
 pub mod kafka;
 mod parts;
 pub mod ports;

@@ -1,6 +1,5 @@
 //! What the registry, the policy and the mandate say of a household, and what their changes do.
 
-use super::signals::is_here;
 use super::{Context, Household};
 use events::{JudgedBy, Task};
 
@@ -94,12 +93,9 @@ impl Household<'_> {
         self.set_grid(grid);
     }
 
-    /// Travellers who had a signal here at that moment, wherever they are now: places in `stays`.
+    /// Travellers who had a signal here at that moment, wherever they are now: the first of this stay was taken by then.
     pub(super) fn present_at(&self, at: events::Millis) -> Vec<usize> {
-        let present = |stay: &events::Stay| {
-            let came = stay.first_taken_at.is_some_and(|first| first <= at);
-            came && (is_here(stay) || stay.left_at.is_some_and(|left| at < left))
-        };
+        let present = |stay: &events::Stay| stay.first_taken_at.is_some_and(|first| first <= at);
         (0..self.task.stays.len()).filter(|&stay| present(&self.task.stays[stay])).collect()
     }
 }
