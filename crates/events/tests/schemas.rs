@@ -1,5 +1,7 @@
 //! The schema files are what the types say, and `apache-avro`, the reference, reads and writes the same bytes.
 
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic, reason = "a test reads files, and its helpers may panic")]
+
 use apache_avro::Schema;
 use apache_avro::schema::RecordSchema;
 use apache_avro::types::Value;
