@@ -15,10 +15,9 @@ use crate::{Acknowledgement, Append, From, Log, LogError, Member, NewTopic, Read
 use async_trait::async_trait;
 use cleaning::When;
 use committer::{Queue, Work};
-use parking_lot::{Condvar, Mutex, RwLock};
-use partition::{Partition, Topic};
+use parking_lot::{Condvar, Mutex};
+use partition::Topics;
 use redb::Database;
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +36,7 @@ pub struct Embedded {
 
 struct Shared {
     database: Arc<Database>,
-    topics: RwLock<HashMap<String, Arc<Topic>>>,
+    topics: Arc<Topics>,
     /// One creates topics, or cleans, at a time.
     changing: Mutex<()>,
     queue: Queue,
@@ -59,7 +58,7 @@ impl Embedded {
     }
 
     fn start(database: Database, lock: Option<lock::Lock>) -> Result<Arc<Embedded>, LogError> {
-        let topics = RwLock::new(store::load(&database)?);
+        let topics = Arc::new(Topics::new(store::load(&database)?));
         let shared = Arc::new(Shared {
             database: Arc::new(database),
             topics,
@@ -90,7 +89,7 @@ impl Embedded {
 
     /// The same as if it were this time, in milliseconds: for tests of `min.compaction.lag.ms` and the like.
     pub async fn compact_as_of(&self, topic: &str, now_ms: i64) -> Result<u64, LogError> {
-        let (shared, topic) = (self.shared.clone(), self.shared.topic(topic)?);
+        let (shared, topic) = (self.shared.clone(), self.shared.topics.topic(topic)?);
         blocking(move || {
             let _changing = shared.changing.lock();
             cleaning::clean(&shared.database, &topic, now_ms, When::Always, &shared.closed)
@@ -116,15 +115,6 @@ impl Drop for Embedded {
 }
 
 impl Shared {
-    fn topic(&self, name: &str) -> Result<Arc<Topic>, LogError> {
-        self.topics.read().get(name).cloned().ok_or_else(|| LogError::NoTopic(name.to_owned()))
-    }
-
-    fn partition(&self, topic: &str, number: i32) -> Result<Arc<Partition>, LogError> {
-        let found = usize::try_from(number).ok().and_then(|number| self.topics.read().get(topic)?.partitions.get(number).cloned());
-        found.ok_or_else(|| LogError::NoTopic(format!("{topic}/{number}")))
-    }
-
     fn clean_for_ever(&self) {
         loop {
             let mut closing = self.closing.0.lock();
@@ -135,8 +125,7 @@ impl Shared {
             if self.closed.load(Ordering::Relaxed) {
                 return;
             }
-            let topics: Vec<Arc<Topic>> = self.topics.read().values().cloned().collect();
-            for topic in topics {
+            for topic in self.topics.all() {
                 let _changing = self.changing.lock();
                 match cleaning::clean(&self.database, &topic, crate::clock::now_ms(), When::WorthWhile, &self.closed) {
                     Ok(0) => {}
@@ -167,28 +156,22 @@ impl Log for Embedded {
         let (shared, topics) = (self.shared.clone(), topics.to_vec());
         blocking(move || {
             let _changing = shared.changing.lock();
-            let missing: Vec<NewTopic> = {
-                let known = shared.topics.read();
-                topics.into_iter().filter(|topic| !known.contains_key(&topic.name)).collect()
-            };
+            let missing: Vec<NewTopic> = topics.into_iter().filter(|topic| shared.topics.topic(&topic.name).is_err()).collect();
             if missing.is_empty() {
                 return Ok(());
             }
-            let created = store::create(&shared.database, &missing)?;
-            shared.topics.write().extend(created.into_iter().map(|topic| (topic.info.name.clone(), Arc::new(topic))));
+            store::create(&shared.database, &missing)?.into_iter().for_each(|topic| shared.topics.add(topic));
             Ok(())
         })
         .await
     }
 
     async fn topics(&self) -> Result<Vec<TopicInfo>, LogError> {
-        let mut topics: Vec<TopicInfo> = self.shared.topics.read().values().map(|topic| topic.info.clone()).collect();
-        topics.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(topics)
+        Ok(self.shared.topics.all().iter().map(|topic| topic.info.clone()).collect())
     }
 
     fn append(&self, records: Vec<Append>) -> Acknowledgement {
-        let place = |append: Append| Ok((self.shared.partition(&append.topic, append.partition)?, append));
+        let place = |append: Append| Ok((self.shared.topics.partition(&append.topic, append.partition)?, append));
         match records.into_iter().map(place).collect::<Result<Vec<_>, LogError>>() {
             Ok(records) => self.shared.put(|acknowledge| Work::Append(records, acknowledge)),
             Err(error) => Box::pin(async move { Err(error) }),
@@ -196,22 +179,19 @@ impl Log for Embedded {
     }
 
     async fn offsets(&self, topic: &str, partition: i32) -> Result<(i64, i64), LogError> {
-        Ok(self.shared.partition(topic, partition)?.offsets())
+        Ok(self.shared.topics.partition(topic, partition)?.offsets())
     }
 
     async fn read(&self, from: Vec<From>) -> Result<Box<dyn Reader>, LogError> {
-        let place = |from: From| {
-            let partition = self.shared.partition(&from.topic, from.partition)?;
-            Ok(reader::Place { topic: from.topic.into(), partition, offset: from.offset.max(0) })
-        };
-        let places = from.into_iter().map(place).collect::<Result<Vec<_>, LogError>>()?;
-        Ok(Box::new(reader::EmbeddedReader::new(self.shared.database.clone(), places)))
+        let mut reader = reader::EmbeddedReader::new(self.shared.database.clone(), self.shared.topics.clone());
+        reader.add(from).await?;
+        Ok(Box::new(reader))
     }
 
     async fn join(&self, group: &str, member: &str, topics: &[&str]) -> Result<Box<dyn Member>, LogError> {
         let mut partitions = 0;
         for topic in topics {
-            partitions = partitions.max(self.shared.topic(topic)?.info.partitions);
+            partitions = partitions.max(self.shared.topics.topic(topic)?.info.partitions);
         }
         Ok(self.shared.groups.join(group, member, partitions))
     }

@@ -7,6 +7,9 @@ mod chunk;
 mod clock;
 pub mod embedded;
 pub mod fencing;
+pub mod kafka;
+pub mod schemas;
+pub mod table;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -143,6 +146,12 @@ pub enum Assignment {
 pub trait Reader: Send {
     /// The next batch of any of its partitions; waits until there is one. Cancel-safe. Within a partition in order, none twice.
     async fn next(&mut self) -> Result<Batch, LogError>;
+
+    /// Reads these too, from now on. Of a partition that it reads already: from that offset on.
+    async fn add(&mut self, from: Vec<From>) -> Result<(), LogError>;
+
+    /// Reads these no longer: no batch of theirs follows.
+    async fn remove(&mut self, partitions: &[(String, i32)]) -> Result<(), LogError>;
 }
 
 /// A member of a group. Dropping it leaves the group.

@@ -2,16 +2,47 @@
 //!
 //! It knows nothing of the file: what is told here is durable already.
 
-use crate::TopicInfo;
+use crate::{LogError, TopicInfo};
 use bytes::Bytes;
-use parking_lot::Mutex;
-use std::collections::VecDeque;
+use parking_lot::{Mutex, RwLock};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use tokio::sync::Notify;
 
 /// How much of what was written last stays in memory, per partition: readers at the end never touch the file.
 const TAIL_BYTES: usize = 256 << 10;
 const TAIL_PIECES: usize = 512;
+
+/// All topics.
+pub(super) struct Topics {
+    topics: RwLock<HashMap<String, Arc<Topic>>>,
+}
+
+impl Topics {
+    pub fn new(topics: HashMap<String, Arc<Topic>>) -> Topics {
+        Topics { topics: RwLock::new(topics) }
+    }
+
+    pub fn topic(&self, name: &str) -> Result<Arc<Topic>, LogError> {
+        self.topics.read().get(name).cloned().ok_or_else(|| LogError::NoTopic(name.to_owned()))
+    }
+
+    pub fn partition(&self, topic: &str, number: i32) -> Result<Arc<Partition>, LogError> {
+        let found = usize::try_from(number).ok().and_then(|number| self.topics.read().get(topic)?.partitions.get(number).cloned());
+        found.ok_or_else(|| LogError::NoTopic(format!("{topic}/{number}")))
+    }
+
+    /// In the order of their names.
+    pub fn all(&self) -> Vec<Arc<Topic>> {
+        let mut topics: Vec<Arc<Topic>> = self.topics.read().values().cloned().collect();
+        topics.sort_by(|one, other| one.info.name.cmp(&other.info.name));
+        topics
+    }
+
+    pub fn add(&self, topic: Topic) {
+        self.topics.write().insert(topic.info.name.clone(), Arc::new(topic));
+    }
+}
 
 /// A topic.
 pub(super) struct Topic {
@@ -106,6 +137,11 @@ impl Partition {
     /// Wakes this reader at every commit from now on, until it is dropped.
     pub fn wake(&self, reader: &Arc<Notify>) {
         self.state.lock().waiting.push(Arc::downgrade(reader));
+    }
+
+    /// No more.
+    pub fn wake_no_more(&self, reader: &Arc<Notify>) {
+        self.state.lock().waiting.retain(|waiting| waiting.as_ptr() != Arc::as_ptr(reader));
     }
 
     /// What there is to read from this offset on.

@@ -1,33 +1,32 @@
 //! Reads partitions: from memory at their end, from the file behind it. Woken by commits, never polling.
 
-use super::partition::{Partition, Readable};
+use super::partition::{Partition, Readable, Topics};
 use super::store;
 use crate::chunk;
-use crate::{Batch, LogError, Reader, Record};
+use crate::{Batch, From, LogError, Reader, Record};
 use async_trait::async_trait;
 use redb::Database;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// One partition being read.
-pub(super) struct Place {
-    pub topic: Arc<str>,
-    pub partition: Arc<Partition>,
-    pub offset: i64,
+struct Place {
+    topic: Arc<str>,
+    partition: Arc<Partition>,
+    offset: i64,
 }
 
 pub(super) struct EmbeddedReader {
     database: Arc<Database>,
+    topics: Arc<Topics>,
     places: Vec<Place>,
     turn: usize,
     woken: Arc<Notify>,
 }
 
 impl EmbeddedReader {
-    pub fn new(database: Arc<Database>, places: Vec<Place>) -> EmbeddedReader {
-        let woken = Arc::new(Notify::new());
-        places.iter().for_each(|place| place.partition.wake(&woken));
-        EmbeddedReader { database, places, turn: 0, woken }
+    pub fn new(database: Arc<Database>, topics: Arc<Topics>) -> EmbeddedReader {
+        EmbeddedReader { database, topics, places: Vec::new(), turn: 0, woken: Arc::new(Notify::new()) }
     }
 }
 
@@ -51,6 +50,34 @@ impl Reader for EmbeddedReader {
             }
             self.woken.notified().await;
         }
+    }
+
+    async fn add(&mut self, from: Vec<From>) -> Result<(), LogError> {
+        let place = |from: From| {
+            let partition = self.topics.partition(&from.topic, from.partition)?;
+            Ok(Place { topic: from.topic.into(), partition, offset: from.offset.max(0) })
+        };
+        for place in from.into_iter().map(place).collect::<Result<Vec<_>, LogError>>()? {
+            match self.places.iter_mut().find(|known| Arc::ptr_eq(&known.partition, &place.partition)) {
+                Some(known) => known.offset = place.offset,
+                None => {
+                    place.partition.wake(&self.woken);
+                    self.places.push(place);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&mut self, partitions: &[(String, i32)]) -> Result<(), LogError> {
+        self.places.retain(|place| {
+            let removed = partitions.iter().any(|(topic, number)| **topic == *place.topic && *number == place.partition.number);
+            if removed {
+                place.partition.wake_no_more(&self.woken);
+            }
+            !removed
+        });
+        Ok(())
     }
 }
 

@@ -1,0 +1,114 @@
+//! A table's store on disk: sled, as a cache and only as a cache. sled's `flush` is no fsync, its flusher can end without a word, and a
+//! damaged file may make it panic while opening: whatever is unreadable is deleted, and the topic folded again.
+
+use super::{Change, Store, StoreError};
+use parking_lot::RwLock;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+/// sled's own default is a gibibyte.
+const CACHE_BYTES: u64 = 128 << 20;
+/// What has not been flushed when a process ends is folded again.
+const FLUSH_EVERY_MS: u64 = 5_000;
+
+/// A sled cache in a folder of its own within the folder given: never is anything deleted that this store has not made.
+pub struct SledStore {
+    path: PathBuf,
+    /// Empty only between closing a damaged one and opening a new one.
+    open: RwLock<Option<sled::Db>>,
+    _lock: File,
+}
+
+impl SledStore {
+    /// Opens the cache in `dir/cache.sled`; one that cannot be opened is deleted and begun anew. Blocks.
+    ///
+    /// # Errors
+    /// `Held` while another process (or store) uses it; `Failed` where a new one cannot be made either.
+    pub fn open(dir: &Path) -> Result<SledStore, StoreError> {
+        std::fs::create_dir_all(dir).map_err(failed)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(dir.join("cache.lock")).map_err(failed)?;
+        lock.try_lock().map_err(|error| match error {
+            std::fs::TryLockError::WouldBlock => StoreError::Held(dir.display().to_string()),
+            std::fs::TryLockError::Error(error) => failed(error),
+        })?;
+        let path = dir.join("cache.sled");
+        let database = open(&path).or_else(|error| {
+            tracing::warn!(%error, "a table's cache cannot be opened; it is made anew");
+            delete(&path)?;
+            open(&path)
+        })?;
+        Ok(SledStore { path, open: RwLock::new(Some(database)), _lock: lock })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
+        let open = self.open.read();
+        let database = open.as_ref().ok_or_else(|| StoreError::Failed("it could not be opened".into()))?;
+        guarded(|| work(database))
+    }
+}
+
+/// sled panics on some damage; that, too, is only a cache that cannot be read.
+fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(failed),
+        Err(_) => Err(StoreError::Failed("sled panicked".into())),
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+fn open(path: &Path) -> Result<sled::Db, StoreError> {
+    let config =
+        sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MS)).mode(sled::Mode::HighThroughput);
+    guarded(|| config.open())
+}
+
+/// By renaming first: a process killed in the midst of deleting leaves nothing that looks like a cache.
+fn delete(path: &Path) -> Result<(), StoreError> {
+    let doomed = path.with_extension("gone");
+    remove(&doomed)?;
+    if path.exists() {
+        std::fs::rename(path, &doomed).map_err(failed)?;
+    }
+    remove(&doomed)
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path).map_err(failed),
+        Ok(_) => std::fs::remove_file(path).map_err(failed),
+        Err(_) => Ok(()),
+    }
+}
+
+impl Store for SledStore {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|database| Ok(database.get(key)?.map(|value| value.to_vec())))
+    }
+
+    fn apply(&self, changes: &[Change<'_>]) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        for &(key, value) in changes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        self.with(|database| database.apply_batch(batch))
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
+        let mut place = self.open.write();
+        *place = None;
+        delete(&self.path)?;
+        *place = Some(open(&self.path)?);
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.with(|database| Ok(database.range("\u{1}"..).count() + usize::from(database.contains_key("")?))).unwrap_or(0)
+    }
+}
