@@ -3,6 +3,7 @@
 //! A new command is a file of its own, with an `Args` and a `run`.
 
 mod command;
+mod demo;
 mod deploy;
 mod parts;
 mod paths;

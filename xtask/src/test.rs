@@ -3,7 +3,7 @@
 
 use crate::command::{cargo, run as run_command};
 use crate::parts::Parts;
-use crate::{deploy, setup};
+use crate::{demo, deploy, setup};
 use anyhow::{Result, bail};
 use std::process::Command;
 use std::time::Instant;
@@ -18,7 +18,7 @@ pub struct Args {
     /// Runs only tests whose name contains this.
     #[arg(long)]
     filter: Option<String>,
-    /// Runs only this part, after set-up: fmt, build, test, clippy or deploy.
+    /// Runs only this part, after set-up: fmt, deploy, build, clippy, test or demo.
     #[arg(long)]
     only: Option<String>,
 }
@@ -33,6 +33,7 @@ pub fn run(args: &Args) -> Result<()> {
         ("build", Box::new(|_| run_command(cargo().arg("build").args(BUILD).arg("--all-targets")))),
         ("clippy", Box::new(|_| run_command(&mut clippy()))),
         ("test", Box::new(|found| run_command(found.export(&mut tests(args.filter.as_deref()))))),
+        ("demo", Box::new(|_| demo::run())),
     ];
     if let Some(only) = &args.only
         && !parts.iter().any(|(name, _)| name == only)
