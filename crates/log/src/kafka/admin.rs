@@ -1,0 +1,249 @@
+//! Questions and orders to the cluster: topics, offsets, positions for displays.
+
+use super::config::KafkaConfig;
+use super::context::Context;
+use super::{ANSWER_TIMEOUT, sorted};
+use crate::{Append, From, LogError, NewTopic, TopicInfo};
+use parking_lot::{Mutex, RwLock};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, ConfigSource, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::Metadata;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Replicas of a topic where there are as many brokers.
+const REPLICAS_MAX: i32 = 3;
+/// Settings that are told even where they stand at the brokers' default.
+const ALWAYS_TOLD: &[&str] = &[
+    "cleanup.policy",
+    "delete.retention.ms",
+    "message.timestamp.type",
+    "min.compaction.lag.ms",
+    "min.insync.replicas",
+    "retention.ms",
+    "segment.ms",
+];
+
+pub(super) struct Admin {
+    client: AdminClient<Context>,
+    // Partitions of every topic, as far as anybody has asked: an append to a topic that is not there must be told at once.
+    partitions: RwLock<HashMap<String, i32>>,
+    noters: Mutex<HashMap<String, Arc<BaseConsumer<Context>>>>,
+}
+
+impl Admin {
+    pub(super) fn open(config: &KafkaConfig) -> Result<Admin, LogError> {
+        let client = AdminClient::from_config_and_context(&config.admin(), Context).map_err(|error| sorted(&error))?;
+        Ok(Admin { client, partitions: RwLock::default(), noters: Mutex::default() })
+    }
+
+    /// Asks for all topics, which creates none even where brokers create what is asked for. Blocks.
+    pub(super) fn learn_topics(&self) -> Result<Metadata, LogError> {
+        let metadata = self.client.inner().fetch_metadata(None, ANSWER_TIMEOUT).map_err(|error| sorted(&error))?;
+        let known = metadata.topics().iter().map(|topic| (topic.name().to_owned(), count(topic.partitions().len())));
+        *self.partitions.write() = known.collect();
+        Ok(metadata)
+    }
+
+    /// # Errors
+    /// [`LogError::NoTopic`]. Asks the brokers (blocking) only where it does not know the topic yet.
+    pub(super) fn partitions(&self, topic: &str) -> Result<i32, LogError> {
+        let known = self.partitions.read().get(topic).copied();
+        if let Some(partitions) = known {
+            return Ok(partitions);
+        }
+        self.learn_topics()?;
+        self.partitions.read().get(topic).copied().ok_or_else(|| LogError::NoTopic(topic.to_owned()))
+    }
+
+    fn check_partition(&self, topic: &str, partition: i32) -> Result<(), LogError> {
+        if partition >= self.partitions(topic)? {
+            // Somebody may have added partitions.
+            self.learn_topics()?;
+        }
+        if partition < 0 || partition >= self.partitions(topic)? {
+            return Err(LogError::NoTopic(format!("{topic}/{partition}")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_partitions(&self, records: &[Append]) -> Result<(), LogError> {
+        let mut last: Option<(&str, i32)> = None;
+        for record in records {
+            let place = (record.topic.as_str(), record.partition);
+            if last != Some(place) {
+                self.check_partition(place.0, place.1)?;
+                last = Some(place);
+            }
+        }
+        Ok(())
+    }
+
+    /// First and end offset. Blocks.
+    pub(super) fn offsets(&self, topic: &str, partition: i32) -> Result<(i64, i64), LogError> {
+        self.check_partition(topic, partition)?;
+        self.offsets_within(topic, partition, ANSWER_TIMEOUT)
+    }
+
+    pub(super) fn offsets_within(&self, topic: &str, partition: i32, timeout: Duration) -> Result<(i64, i64), LogError> {
+        self.client.inner().fetch_watermarks(topic, partition, timeout).map_err(|error| sorted(&error))
+    }
+
+    pub(super) async fn create_topics(self: &Arc<Self>, topics: &[NewTopic]) -> Result<(), LogError> {
+        let admin = Arc::clone(self);
+        let metadata = super::blocking(move || admin.learn_topics()).await?;
+        let replicas = count(metadata.brokers().len()).clamp(1, REPLICAS_MAX);
+        drop(metadata);
+        let missing: Vec<&NewTopic> = topics.iter().filter(|topic| !self.partitions.read().contains_key(&topic.name)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let orders: Vec<_> = missing.iter().map(|topic| order(topic, replicas)).collect();
+        let results = self.client.create_topics(&orders, &patient()).await.map_err(|error| sorted(&error))?;
+        for result in results {
+            match result {
+                // Another process was quicker.
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((name, code)) => return Err(about_topic(&name, code)),
+            }
+        }
+        let (admin, names) = (Arc::clone(self), missing.iter().map(|topic| topic.name.clone()).collect());
+        super::blocking(move || admin.wait_for_leaders(names)).await
+    }
+
+    /// A topic that has just been created is not known to every broker at once.
+    fn wait_for_leaders(&self, mut names: Vec<String>) -> Result<(), LogError> {
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        loop {
+            let metadata = self.learn_topics()?;
+            for topic in metadata.topics() {
+                let led = !topic.partitions().is_empty() && topic.partitions().iter().all(|partition| partition.leader() >= 0);
+                names.retain(|name| !(led && name == topic.name()));
+            }
+            if names.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(LogError::Away(format!("topics created but without a leader: {}", names.join(", "))));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub(super) async fn topics(self: &Arc<Self>) -> Result<Vec<TopicInfo>, LogError> {
+        let admin = Arc::clone(self);
+        drop(super::blocking(move || admin.learn_topics()).await?);
+        let mut known: Vec<(String, i32)> = self.partitions.read().iter().map(|(name, partitions)| (name.clone(), *partitions)).collect();
+        // Kafka's own.
+        known.retain(|(name, _)| !name.starts_with("__"));
+        known.sort();
+        let resources: Vec<ResourceSpecifier<'_>> = known.iter().map(|(name, _)| ResourceSpecifier::Topic(name)).collect();
+        if resources.is_empty() {
+            return Ok(Vec::new());
+        }
+        let described = self.client.describe_configs(&resources, &patient()).await.map_err(|error| sorted(&error))?;
+        let mut settings: HashMap<String, Vec<(String, String)>> = described.into_iter().flatten().filter_map(told).collect();
+        let info = |(name, partitions): (String, i32)| {
+            let settings = settings.remove(&name).unwrap_or_default();
+            TopicInfo { name, partitions, settings }
+        };
+        Ok(known.into_iter().map(info).collect())
+    }
+
+    /// Blocks.
+    pub(super) fn note_position(&self, config: &KafkaConfig, group: &str, positions: &[From]) -> Result<(), LogError> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for From { topic, partition, offset } in positions {
+            self.check_partition(topic, *partition)?;
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(|error| sorted(&error))?;
+        }
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let noter = self.noter(config, group)?;
+        let committed = noter.commit(&list, CommitMode::Sync);
+        // Its own log lines would gather otherwise.
+        while noter.poll(Duration::ZERO).is_some() {}
+        committed.map_err(|error| sorted(&error))
+    }
+
+    /// Blocks.
+    pub(super) fn noted_positions(&self, config: &KafkaConfig, group: &str) -> Result<Vec<From>, LogError> {
+        drop(self.learn_topics()?);
+        let mut list = TopicPartitionList::new();
+        for (topic, partitions) in self.partitions.read().iter() {
+            for partition in 0..*partitions {
+                list.add_partition(topic, partition);
+            }
+        }
+        let noted = self.noter(config, group)?.committed_offsets(list, ANSWER_TIMEOUT).map_err(|error| sorted(&error))?;
+        let position = |((topic, partition), offset): ((String, i32), Offset)| match offset {
+            Offset::Offset(offset) => Some(From { topic, partition, offset }),
+            _ => None,
+        };
+        let mut positions: Vec<From> = noted.to_topic_map().into_iter().filter_map(position).collect();
+        positions.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+        Ok(positions)
+    }
+
+    fn noter(&self, config: &KafkaConfig, group: &str) -> Result<Arc<BaseConsumer<Context>>, LogError> {
+        let mut noters = self.noters.lock();
+        if let Some(noter) = noters.get(group) {
+            return Ok(Arc::clone(noter));
+        }
+        let settings = config.consumer(&format!("{group}.positions"));
+        let noter = Arc::new(BaseConsumer::from_config_and_context(&settings, Context).map_err(|error| sorted(&error))?);
+        noters.insert(group.to_owned(), Arc::clone(&noter));
+        Ok(noter)
+    }
+}
+
+impl Drop for Admin {
+    /// Closing a consumer can take as long as a broker is away: nobody waits for it.
+    fn drop(&mut self) {
+        let noters = std::mem::take(self.noters.get_mut());
+        if !noters.is_empty() {
+            std::thread::spawn(move || drop(noters));
+        }
+    }
+}
+
+fn patient() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT)).operation_timeout(Some(ANSWER_TIMEOUT))
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn order<'a>(topic: &'a NewTopic, replicas: i32) -> rdkafka::admin::NewTopic<'a> {
+    let mut order = rdkafka::admin::NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replicas));
+    // One of three may be away: that is what an acknowledgement is worth.
+    if replicas >= 3 {
+        order = order.set("min.insync.replicas", "2");
+    }
+    topic.settings.iter().fold(order, |order, (name, value)| order.set(name, value))
+}
+
+fn about_topic(name: &str, code: RDKafkaErrorCode) -> LogError {
+    match sorted(&rdkafka::error::KafkaError::AdminOp(code)) {
+        LogError::Refused(reason) => LogError::Refused(format!("topic {name}: {reason}")),
+        other => other,
+    }
+}
+
+fn told(resource: ConfigResource) -> Option<(String, Vec<(String, String)>)> {
+    let OwnedResourceSpecifier::Topic(name) = resource.specifier else { return None };
+    let worth_telling =
+        |entry: &rdkafka::admin::ConfigEntry| entry.source == ConfigSource::DynamicTopic || ALWAYS_TOLD.contains(&entry.name.as_str());
+    let entries = resource.entries.into_iter().filter(worth_telling);
+    let mut settings: Vec<(String, String)> = entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+    settings.sort();
+    Some((name, settings))
+}

@@ -1,0 +1,299 @@
+//! Appending: one producer, one answer per batch. Order is the order of calls; a handle ends at the first failure (see `kafka.rs`).
+//!
+//! A record costs one lock and one look at sixteen bytes or so on its way back: no future, channel or allocation of its own.
+
+use super::config::KafkaConfig;
+use super::{context, sorted};
+use crate::{Acknowledgement, Append, Appended, LogError};
+use futures::FutureExt;
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// How often the thread that serves deliveries looks at the time and at whether it should end.
+const SERVE: Duration = Duration::from_millis(100);
+/// How long an append waits before it looks again for room in the producer's memory.
+const ROOM: Duration = Duration::from_millis(1);
+/// What Kafka's framing may add to a record.
+const FRAMING_BYTES: usize = 512;
+
+type Answer = Result<Vec<Appended>, LogError>;
+
+pub(super) struct Appender {
+    producer: Arc<BaseProducer<Deliveries>>,
+    // Held while a batch is handed over: the order of calls is the order in every partition.
+    order: Mutex<()>,
+    stop: Arc<AtomicBool>,
+    record_bytes_max: usize,
+}
+
+impl Appender {
+    pub(super) fn open(config: &KafkaConfig) -> Result<Appender, LogError> {
+        let deliveries = Deliveries { timeout: config.delivery_timeout()?, state: Mutex::default() };
+        let producer_config = config.producer();
+        let native = producer_config.create_native_config().map_err(|error| sorted(&error))?;
+        let message_bytes_max = native.get("message.max.bytes").ok().and_then(|value| value.parse().ok()).unwrap_or(1_000_000_usize);
+        let producer = BaseProducer::from_config_and_context(&producer_config, deliveries).map_err(|error| sorted(&error))?;
+        let (producer, stop) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
+        let (served, stopped) = (Arc::clone(&producer), Arc::clone(&stop));
+        let thread = std::thread::Builder::new().name("kafka deliveries".into());
+        // The thread owns the last reference: closing a producer can take long, and nobody waits for it.
+        thread.spawn(move || serve(&served, &stopped)).map_err(|error| LogError::Away(error.to_string()))?;
+        Ok(Appender { producer, order: Mutex::new(()), stop, record_bytes_max: message_bytes_max.saturating_sub(FRAMING_BYTES) })
+    }
+
+    pub(super) fn append(&self, records: Vec<Append>) -> Acknowledgement {
+        if let Some(record) = records.iter().find(|record| size(record) > self.record_bytes_max) {
+            let (bytes, topic) = (size(record), &record.topic);
+            let reason = format!("a record of {bytes} bytes for {topic}: at most {}", self.record_bytes_max);
+            return futures::future::ready(Err(LogError::Refused(reason))).boxed();
+        }
+        if records.is_empty() {
+            return futures::future::ready(Ok(Vec::new())).boxed();
+        }
+        let (answer, answered) = oneshot::channel();
+        self.hand_over(&records, answer);
+        let ended = |_| Err(LogError::Away("the connection to Kafka was closed".into()));
+        async move { answered.await.unwrap_or_else(ended) }.boxed()
+    }
+
+    fn hand_over(&self, records: &[Append], answer: oneshot::Sender<Answer>) {
+        let _order = self.order.lock();
+        let deliveries = self.producer.context();
+        let Some(first) = deliveries.expect(records.len(), answer) else { return };
+        for (at, record) in records.iter().enumerate() {
+            if let Err(error) = self.send(record, first + at) {
+                return deliveries.fail(&format!("could not hand over a record for {}: {error}", record.topic));
+            }
+            if at % 64 == 63 && deliveries.has_failed() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for room as long as the handle lives.
+    fn send(&self, record: &Append, sequence: usize) -> Result<(), KafkaError> {
+        let mut next = BaseRecord::with_opaque_to(&record.topic, sequence).partition(record.partition).key(record.key.as_slice());
+        next.payload = record.value.as_deref();
+        if !record.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            let add = |headers: OwnedHeaders, (key, value): &(String, Vec<u8>)| headers.insert(Header { key, value: Some(value) });
+            next.headers = Some(record.headers.iter().fold(headers, add));
+        }
+        loop {
+            match self.producer.send(next) {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) if !self.producer.context().has_failed() => {
+                    next = back;
+                    std::thread::sleep(ROOM);
+                }
+                Err((error, _)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn size(record: &Append) -> usize {
+    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
+    record.key.len() + record.value.as_ref().map_or(0, Vec::len) + headers
+}
+
+/// Runs until the handle is dropped and everything that was appended has been answered.
+fn serve(producer: &BaseProducer<Deliveries>, stop: &AtomicBool) {
+    let mut purged = false;
+    loop {
+        producer.poll(SERVE);
+        let deliveries = producer.context();
+        deliveries.fail_when_late();
+        if !purged && deliveries.has_failed() {
+            // Nothing that stands behind what failed may still go out.
+            producer.purge(PurgeConfig::default().queue().inflight());
+            purged = true;
+        }
+        if stop.load(Ordering::Relaxed) && (purged || producer.in_flight_count() == 0) {
+            return;
+        }
+    }
+}
+
+/// What has been handed over and not been answered. Records are numbered through; a delivery report brings the number back.
+struct Deliveries {
+    timeout: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next: usize,
+    batches: VecDeque<Batch>,
+    failed: Option<String>,
+}
+
+struct Batch {
+    first: usize,
+    appended: Vec<Appended>,
+    missing: usize,
+    since: Instant,
+    answer: Option<oneshot::Sender<Answer>>,
+}
+
+impl Deliveries {
+    /// Numbers the next records, and returns the first number; none where the handle has ended: then it has answered.
+    fn expect(&self, records: usize, answer: oneshot::Sender<Answer>) -> Option<usize> {
+        let mut state = self.state.lock();
+        if let Some(reason) = &state.failed {
+            // Nobody may wait for it any more: then there is nobody to tell.
+            let _ = answer.send(Err(LogError::Away(reason.clone())));
+            return None;
+        }
+        let first = state.next;
+        state.next += records;
+        let appended = vec![Appended { offset: -1 }; records];
+        state.batches.push_back(Batch { first, appended, missing: records, since: Instant::now(), answer: Some(answer) });
+        Some(first)
+    }
+
+    fn has_failed(&self) -> bool {
+        self.state.lock().failed.is_some()
+    }
+
+    fn fail_when_late(&self) {
+        let late = self.state.lock().batches.front().is_some_and(|oldest| oldest.since.elapsed() > self.timeout);
+        if late {
+            self.fail(&format!("no acknowledgement in {} ms", self.timeout.as_millis()));
+        }
+    }
+
+    /// Ends the handle.
+    fn fail(&self, reason: &str) {
+        self.state.lock().fail(reason);
+    }
+}
+
+impl State {
+    fn fail(&mut self, reason: &str) {
+        if self.failed.is_some() {
+            return;
+        }
+        tracing::error!(reason, waiting = self.batches.len(), "an append failed: this connection to Kafka appends no more");
+        let reason = format!("an append failed and nothing goes behind it: {reason}");
+        for batch in self.batches.drain(..) {
+            if let Some(answer) = batch.answer {
+                let _ = answer.send(Err(LogError::Away(reason.clone())));
+            }
+        }
+        self.failed = Some(reason);
+    }
+
+    fn delivered(&mut self, sequence: usize, offset: i64) {
+        // None: the handle has ended, and it was answered then.
+        let Some(at) = self.batches.partition_point(|batch| batch.first <= sequence).checked_sub(1) else { return };
+        let batch = &mut self.batches[at];
+        batch.appended[sequence - batch.first] = Appended { offset };
+        batch.missing -= 1;
+        if batch.missing > 0 {
+            return;
+        }
+        if let Some(answer) = batch.answer.take() {
+            let _ = answer.send(Ok(std::mem::take(&mut batch.appended)));
+        }
+        while self.batches.front().is_some_and(|oldest| oldest.missing == 0) {
+            self.batches.pop_front();
+        }
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        context::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        context::log_error(&error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, sequence: usize) {
+        let mut state = self.state.lock();
+        match result {
+            Ok(message) => state.delivered(sequence, message.offset()),
+            Err((error, message)) => {
+                let reason = format!("{} partition {}: {error}", message.topic(), message.partition());
+                state.fail(&reason);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deliveries() -> Deliveries {
+        Deliveries { timeout: Duration::from_secs(60), state: Mutex::default() }
+    }
+
+    fn expect(deliveries: &Deliveries, records: usize) -> (usize, oneshot::Receiver<Answer>) {
+        let (answer, answered) = oneshot::channel();
+        (deliveries.expect(records, answer).unwrap(), answered)
+    }
+
+    fn deliver(deliveries: &Deliveries, sequence: usize, offset: i64) {
+        deliveries.state.lock().delivered(sequence, offset);
+    }
+
+    #[test]
+    fn a_batch_is_answered_when_its_last_record_is_in_whatever_the_order_of_partitions() {
+        let deliveries = deliveries();
+        let (first, mut one) = expect(&deliveries, 2);
+        let (second, mut two) = expect(&deliveries, 1);
+        deliver(&deliveries, second, 70);
+        assert_eq!(two.try_recv().unwrap().unwrap(), [Appended { offset: 70 }]);
+        deliver(&deliveries, first + 1, 41);
+        assert!(one.try_recv().is_err());
+        deliver(&deliveries, first, 40);
+        assert_eq!(one.try_recv().unwrap().unwrap(), [Appended { offset: 40 }, Appended { offset: 41 }]);
+        assert!(deliveries.state.lock().batches.is_empty());
+    }
+
+    #[test]
+    fn a_failure_answers_all_that_wait_and_all_that_comes_after() {
+        let deliveries = deliveries();
+        let (first, mut one) = expect(&deliveries, 1);
+        let (_, mut two) = expect(&deliveries, 1);
+        deliveries.fail("gone");
+        assert!(matches!(one.try_recv().unwrap(), Err(LogError::Away(_))));
+        assert!(matches!(two.try_recv().unwrap(), Err(LogError::Away(_))));
+        // A report that comes late finds nobody and harms nobody.
+        deliver(&deliveries, first, 3);
+        let (answer, mut after) = oneshot::channel();
+        assert_eq!(deliveries.expect(1, answer), None);
+        assert!(matches!(after.try_recv().unwrap(), Err(LogError::Away(_))));
+    }
+
+    #[test]
+    fn what_waits_too_long_ends_the_handle() {
+        let deliveries = Deliveries { timeout: Duration::ZERO, state: Mutex::default() };
+        let (_, mut one) = expect(&deliveries, 1);
+        deliveries.fail_when_late();
+        assert!(matches!(one.try_recv().unwrap(), Err(LogError::Away(_))));
+        assert!(deliveries.has_failed());
+    }
+}
