@@ -3,6 +3,7 @@
 
 mod browser;
 pub mod checkers;
+mod classes;
 mod debian;
 mod java;
 mod jvm;
@@ -37,10 +38,11 @@ pub fn all() -> Result<Parts> {
         }
     };
     type Part = fn() -> Result<Option<(&'static str, PathBuf)>>;
-    let steps: [(&str, Part); 7] = [
+    let steps: [(&str, Part); 8] = [
         ("openssl", debian::openssl),
         ("java", || java::newest(21).map(|path| Some((parts::JAVA, path)))),
         ("kafka", || jvm::kafka().map(|path| Some((parts::KAFKA_LIBS, path)))),
+        ("classes", || classes::archive(&java::newest(21)?, &jvm::kafka()?).map(|path| Some((parts::KAFKA_CLASSES, path)))),
         ("apicurio", || jvm::apicurio().map(|path| Some((parts::APICURIO, path)))),
         ("chromium", || browser::chromium().map(|path| Some((parts::CHROMIUM, path)))),
         ("playwright", || browser::playwright().map(|path| Some((parts::PLAYWRIGHT, path)))),
