@@ -1,0 +1,194 @@
+//! What every request shares: the view, the tables beside it, keys, sign-in and the log of reads; and the questions asked of them.
+//!
+//! It must not know HTTP.
+
+use crate::answer::{self, Depth, Item};
+use crate::cursor::{Cursor, Page, SortKey};
+use crate::entitled::{self, Viewer};
+use crate::follow;
+use crate::reads::{Reads, ReadsError};
+use crate::view::{Changes, View};
+use domain::Clock;
+use eventlog::schemas::Schemas;
+use eventlog::table::{Small, Table};
+use eventlog::{Log, LogError};
+use events::topics::household_key;
+use events::{GridEntry, HouseholdEntry, Level, Mandate, Millis, Task, TaskState};
+use keys::{Keyring, SignIn};
+use parking_lot::RwLock;
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::{Semaphore, watch};
+
+/// Readings of the log again for phones that were away for long, at the same time.
+const REREADS_MAX: usize = 2;
+
+/// What every request shares.
+pub struct App {
+    /// What now is.
+    pub clock: Clock,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Its schemas.
+    pub schemas: Arc<Schemas>,
+    /// The fold of the tasks.
+    pub view: RwLock<View>,
+    /// Counts changes of the view and of the mandates.
+    pub changed: watch::Sender<u64>,
+    /// Mandates by id.
+    pub mandates: Arc<Small<Mandate>>,
+    /// Grids by code.
+    pub grids: Arc<Small<GridEntry>>,
+    /// Households' entries by `mandate/household`.
+    pub households: Arc<Table>,
+    /// Mandates' keys.
+    pub keyring: Arc<Keyring>,
+    /// Tokens.
+    pub sign_in: Arc<SignIn>,
+    /// Whom a cookie stands for.
+    pub sessions: crate::http::Sessions,
+    /// The log of reads.
+    pub reads: Reads,
+    /// Actions appended and not yet decided.
+    pub in_flight: crate::http::InFlight,
+    /// Partitions of every keyed topic.
+    pub partitions: i32,
+    /// The view follows the log.
+    pub follows: AtomicBool,
+    /// Bounds readings of the log again.
+    pub rereads: Semaphore,
+}
+
+/// How many readings again an [`App`] allows.
+pub fn rereads() -> Semaphore {
+    Semaphore::new(REREADS_MAX)
+}
+
+/// One page of a list.
+pub struct Listed {
+    /// The tasks.
+    pub items: Vec<Item>,
+    /// The next page.
+    pub next: Option<Page>,
+    /// The view's position when the first page was made.
+    pub last: Cursor,
+}
+
+impl App {
+    /// Whether a task in this grid is the viewer's to see.
+    pub fn sees(&self, viewer: &Viewer, grid: Option<&str>, triage: bool) -> bool {
+        entitled::sees(viewer, grid, triage, &|grid| self.grids.get(grid))
+    }
+
+    /// Whether the task's mandate lets it be shown.
+    pub fn mandate_shows(&self, task: &Task, now: Millis) -> bool {
+        let mandate = self.mandates.get(&task.mandate);
+        entitled::mandate_shows(mandate.as_deref(), self.clock, now, task.observed_until)
+    }
+
+    /// The household's entry in the registry.
+    pub fn entry(&self, task: &Task) -> Option<Arc<HouseholdEntry>> {
+        let value = self.households.get(&household_key(&task.mandate, &task.household))?;
+        self.schemas.codec().decode::<HouseholdEntry>(&value).ok().map(Arc::new)
+    }
+
+    /// The item of a task that is the viewer's.
+    pub fn whole(&self, task: &Arc<Task>) -> Item {
+        Item::Whole { task: Arc::clone(task), entry: self.entry(task) }
+    }
+
+    /// The mandates in force, with their versions: when this changes, lists are asked for again.
+    pub fn mandates_mark(&self, now: Millis) -> Vec<String> {
+        let in_force = |mandate: &Mandate| match self.clock {
+            Clock::Wall => domain::mandate::in_force(mandate, now),
+            // Dates are judged task by task.
+            Clock::Events => mandate.state == events::MandateState::Open,
+        };
+        let mut marks: Vec<String> = self
+            .mandates
+            .all()
+            .into_iter()
+            .filter(|(_, mandate)| in_force(mandate))
+            .map(|(id, mandate)| format!("{id}@{}", mandate.version))
+            .collect();
+        marks.sort_unstable();
+        marks
+    }
+
+    /// A page of the viewer's tasks. `page` says what was asked for, and behind what; its position is that of the first page.
+    pub fn list(
+        &self,
+        viewer: &Viewer,
+        now: Millis,
+        states: &[TaskState],
+        grid: Option<&str>,
+        limit: usize,
+        page: Option<&Page>,
+    ) -> Listed {
+        let view = self.view.read();
+        let wanted = |task: &&Arc<Task>| {
+            (states.is_empty() || states.contains(&task.state))
+                && grid.is_none_or(|grid| task.grid.as_deref() == Some(grid))
+                && self.sees(viewer, task.grid.as_deref(), task.triage)
+                && self.mandate_shows(task, now)
+                && page.is_none_or(|page| order(task) > (page.behind.rank, page.behind.due_ms, page.behind.task_id.as_str()))
+        };
+        let mut tasks: Vec<&Arc<Task>> = match (grid, viewer.supervisor, &viewer.scope) {
+            (Some(grid), ..) => view.in_grid(grid).filter(wanted).collect(),
+            (None, false, keys::Scope::Only(own)) => own.iter().flat_map(|grid| view.in_grid(grid)).filter(wanted).collect(),
+            _ => view.shown().filter(wanted).collect(),
+        };
+        let more = tasks.len() > limit;
+        if more {
+            tasks.select_nth_unstable_by(limit, |a, b| order(a).cmp(&order(b)));
+            tasks.truncate(limit);
+        }
+        tasks.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
+        let last = page.map_or_else(|| view.position().clone(), |page| page.first.clone());
+        let behind = tasks.last().filter(|_| more).map(|task| {
+            let (rank, due_ms, task_id) = order(task);
+            SortKey { rank, due_ms, task_id: task_id.to_owned() }
+        });
+        let next = behind.map(|behind| Page { first: last.clone(), state: None, grid: None, limit, behind });
+        Listed { items: tasks.into_iter().map(|task| self.whole(task)).collect(), next, last }
+    }
+
+    /// The changes since a cursor, from memory or from the log.
+    ///
+    /// # Errors
+    /// If the log is needed and away.
+    pub async fn changes_since(&self, cursor: &Cursor) -> Result<Changes, LogError> {
+        let (mut changes, forgotten) = {
+            let view = self.view.read();
+            match view.since(cursor) {
+                Ok(changes) => return Ok(changes),
+                Err(forgotten) => (view.remembered_since(cursor), forgotten),
+            }
+        };
+        // A closed semaphore does not occur: nobody closes it.
+        let _turn = self.rereads.acquire().await;
+        let from_log = follow::changed_keys(&*self.log, &forgotten, &changes.position).await?;
+        changes.changes.retain(|change| !forgotten.iter().any(|(partition, _)| *partition == change.partition));
+        changes.changes.splice(0..0, from_log);
+        Ok(changes)
+    }
+
+    /// The JSON of items, after the read is written down.
+    ///
+    /// # Errors
+    /// [`ReadsError::NotWritten`]: nothing was opened.
+    pub async fn answer(&self, viewer: &Viewer, what: &'static str, depth: Depth, items: &[Item]) -> Result<Vec<Value>, ReadsError> {
+        answer::answer(&self.reads, &self.keyring, viewer, what, depth, items).await
+    }
+}
+
+/// Most urgent first, then what is due first.
+fn order(task: &Task) -> (u8, i64, &str) {
+    let rank = match task.priority {
+        Level::High => 0,
+        Level::Medium => 1,
+        Level::Low => 2,
+    };
+    (rank, task.due_at.map_or(i64::MAX >> 1, |due| due.0), &task.task_id)
+}

@@ -1,0 +1,179 @@
+//! Who asks: a bearer token, or the cookie that stands for one on a phone.
+//!
+//! The cookie holds a random session id; the token itself is never in it, and the server keeps only the id's hash. A change by cookie
+//! must come from our own page.
+
+use super::problem::Problem;
+use super::{Inbox, Ready};
+use crate::entitled::Viewer;
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use keys::Actor;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const COOKIE: &str = "oneknock_session";
+/// A session ends so long after it was last used.
+const SESSION_IDLE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// More sessions than workers of a city have phones: then the one that was idle longest goes.
+const SESSIONS_MAX: usize = 50_000;
+
+struct Session {
+    actor: Arc<Actor>,
+    used: Instant,
+}
+
+/// Whom a cookie stands for, in memory: a restart signs everybody out.
+#[derive(Default)]
+pub struct Sessions(Mutex<HashMap<[u8; 32], Session>>);
+
+impl Sessions {
+    /// Begins one; the id goes into the cookie. `None` where the system has no randomness.
+    fn begin(&self, actor: Arc<Actor>) -> Option<String> {
+        let mut id = [0; 32];
+        getrandom::fill(&mut id).ok()?;
+        let id = hex::encode(id);
+        let now = Instant::now();
+        let mut sessions = self.0.lock();
+        if sessions.len() >= SESSIONS_MAX {
+            sessions.retain(|_, session| now.duration_since(session.used) < SESSION_IDLE_MAX);
+        }
+        if sessions.len() >= SESSIONS_MAX {
+            let oldest = sessions.iter().min_by_key(|(_, session)| session.used).map(|(hash, _)| *hash);
+            oldest.and_then(|hash| sessions.remove(&hash));
+        }
+        sessions.insert(hashed(&id), Session { actor, used: now });
+        Some(id)
+    }
+
+    fn actor(&self, id: &str) -> Option<Arc<Actor>> {
+        let mut sessions = self.0.lock();
+        let session = sessions.get_mut(&hashed(id))?;
+        let now = Instant::now();
+        if now.duration_since(session.used) > SESSION_IDLE_MAX {
+            sessions.remove(&hashed(id));
+            return None;
+        }
+        session.used = now;
+        Some(Arc::clone(&session.actor))
+    }
+
+    fn end(&self, id: &str) {
+        self.0.lock().remove(&hashed(id));
+    }
+}
+
+fn hashed(id: &str) -> [u8; 32] {
+    Sha256::digest(id).into()
+}
+
+/// The viewer of a request.
+impl FromRequestParts<Inbox> for Viewer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, inbox: &Inbox) -> Result<Viewer, Problem> {
+        let Ready(app) = Ready::from_request_parts(parts, inbox).await?;
+        let actor = if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
+            let token = value.to_str().ok().and_then(bearer);
+            token.and_then(|token| app.sign_in.actor(token)).ok_or_else(Problem::unauthorised)?
+        } else {
+            let actor = session_id(&parts.headers).and_then(|id| app.sessions.actor(id)).ok_or_else(Problem::unauthorised)?;
+            if !matches!(parts.method, Method::GET | Method::HEAD) && !from_own_page(&parts.headers) {
+                return Err(Problem::forbidden("a change by cookie must come from the inbox's own page"));
+            }
+            actor
+        };
+        Viewer::of(&actor).ok_or_else(|| Problem::forbidden("the inbox is for workers and supervisors"))
+    }
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn session_id(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    cookies.flat_map(|value| value.split(';')).find_map(|cookie| cookie.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+}
+
+/// Whether the browser says that our own page sends this. Old browsers know only `Origin`.
+fn from_own_page(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    let origin = text("origin").and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+    origin.is_some() && origin == text("host")
+}
+
+#[derive(Deserialize)]
+pub(super) struct Link {
+    #[serde(default)]
+    token: String,
+}
+
+/// `GET /sign-in?token=…`: the link that a worker is given.
+pub(super) async fn by_link(
+    Ready(app): Ready,
+    headers: HeaderMap,
+    link: Result<Query<Link>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let token = link.map(|Query(link)| link.token).unwrap_or_default();
+    match begin(&app, &headers, &token) {
+        Ok(cookie) => {
+            (StatusCode::SEE_OTHER, [(header::SET_COOKIE, cookie), (header::LOCATION, HeaderValue::from_static("/"))]).into_response()
+        }
+        // Somebody who opens an old link in a browser is better served by the form than by JSON.
+        Err(_) if wants_page(&headers) => Redirect::to("/#sign-in-failed").into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// `POST /sign-in` `{"token":"…"}`: the page's form.
+pub(super) async fn by_form(Ready(app): Ready, headers: HeaderMap, body: axum::body::Bytes) -> Result<Response, Problem> {
+    if !from_own_page(&headers) {
+        return Err(Problem::forbidden("signing in must come from the inbox's own page"));
+    }
+    let link: Link = serde_json::from_slice(&body).map_err(|_| Problem::field("token", "expected {\"token\":\"…\"}"))?;
+    let cookie = begin(&app, &headers, &link.token)?;
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+}
+
+/// `POST /sign-out`.
+pub(super) async fn out(State(inbox): State<Inbox>, headers: HeaderMap) -> Result<Response, Problem> {
+    if !from_own_page(&headers) {
+        return Err(Problem::forbidden("signing out must come from the inbox's own page"));
+    }
+    if let (Some(app), Some(id)) = (inbox.app.get(), session_id(&headers)) {
+        app.sessions.end(id);
+    }
+    let gone = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
+}
+
+fn begin(app: &crate::app::App, headers: &HeaderMap, token: &str) -> Result<HeaderValue, Problem> {
+    let actor = app.sign_in.actor(token.trim()).ok_or_else(Problem::unauthorised)?;
+    if Viewer::of(&actor).is_none() {
+        return Err(Problem::forbidden("the inbox is for workers and supervisors"));
+    }
+    let id = app.sessions.begin(actor).ok_or_else(|| Problem::again("no session can be begun now", 5))?;
+    // Behind a proxy that speaks TLS the cookie stays on TLS; on loopback there is none.
+    let secure = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+    let cookie = format!(
+        "{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{}",
+        SESSION_IDLE_MAX.as_secs(),
+        if secure { "; Secure" } else { "" }
+    );
+    HeaderValue::from_str(&cookie).map_err(|_| Problem::again("no session can be begun now", 5))
+}
+
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+}
