@@ -1,0 +1,85 @@
+//! `POST /v1/screenings/lookup`: has this household been screened already? Nothing else is said.
+
+use super::problem::Problem;
+use super::{Gateway, Shared, sign_in};
+use crate::intake::{self, Fields, Refusal, RefusalCode};
+use crate::now::now_ms;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, StatusCode, header};
+use domain::{Clock, mandate, resolve};
+use events::topics::household_key;
+use events::{CodecError, Identifier, IdentifierKind, IdentifierLink, time};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+
+const BODY_BYTES_MAX: usize = 16 << 10;
+const KINDS: [IdentifierKind; 5] =
+    [IdentifierKind::ResidentId, IdentifierKind::Passport, IdentifierKind::Permit, IdentifierKind::Phone, IdentifierKind::Plate];
+
+/// Resolves one identifier alone and asks for a cover of its household, or of the traveller that it is.
+pub async fn screening(State(gateway): Shared, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Json<Value>, Problem> {
+    let source = sign_in::source(&gateway.sign_in, &headers)?;
+    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(super::body::Media::parse);
+    if media != Some(super::body::Media::Json) {
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected application/json"));
+    }
+    let body = body.ok().filter(|body| body.len() <= BODY_BYTES_MAX).ok_or_else(Problem::too_large)?;
+    let fields = intake::parse_object(&body).map_err(|_| Problem::unreadable("the body is not one JSON object"))?;
+    let (mandate, identifier) = identify(&gateway, &source.name, &fields).map_err(refused)?;
+    let link = link(&gateway, &identifier).await;
+    let place = resolve::resolve(&[identifier], None, |_| link.as_ref().map(Cow::Borrowed));
+    let until = gateway.followed.covers.until(&household_key(&mandate, &place), identifier.token);
+    let stands = until.filter(|until| gateway.site.rules.clock == Clock::Events || now_ms() < *until);
+    Ok(Json(match stands {
+        Some(until) => json!({"covered": true, "covered_until": time::format(until)}),
+        None => json!({"covered": false}),
+    }))
+}
+
+fn identify(gateway: &Gateway, source: &str, fields: &Fields) -> Result<(String, Identifier), Refusal> {
+    let site = &gateway.site;
+    let named = intake::text(fields.get("mandate"), "mandate", intake::CODE_CHARS_MAX)?;
+    let mandates = site.mandates();
+    let now = now_ms();
+    let chosen = intake::choose(&mandates, source, named.as_deref(), |one| intake::in_force(one, site.rules.clock, now, None))?;
+    let keys = site.keyring.mandate(&chosen.id);
+    let keys = keys.ok_or_else(|| Refusal::whole(RefusalCode::NoMandate, "the keys of the mandate are not here"))?;
+    let mut given = KINDS.into_iter().filter(|kind| fields.get(intake::field_of(*kind)).is_some());
+    let (Some(kind), None) = (given.next(), given.next()) else {
+        return Err(Refusal::whole(RefusalCode::MissingField, "exactly one of resident_id, passport, permit, phone, plate must be there"));
+    };
+    let label = intake::field_of(kind);
+    if !mandate::allows_field(chosen, label) {
+        return Err(Refusal::at(RefusalCode::OutOfMandate, label, "the mandate does not allow this identifier"));
+    }
+    let identifier = intake::identifier(fields, kind, &keys)?.ok_or_else(|| Refusal::missing(label))?;
+    Ok((chosen.id.clone(), identifier))
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    let denied = matches!(refusal.code, RefusalCode::NoMandate | RefusalCode::OutOfMandate) && refusal.field != Some("mandate");
+    let status = if denied { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+    let problem = Problem::new(status, "this question cannot be answered").with("code", refusal.code.as_str());
+    let problem = problem.with("message", refusal.message.into_owned());
+    match refusal.field {
+        Some(field) => problem.with("field", field),
+        None => problem,
+    }
+}
+
+/// What the registry says of an identifier; what cannot be read is as if unknown.
+async fn link(gateway: &Gateway, identifier: &Identifier) -> Option<IdentifierLink> {
+    let value = gateway.identifiers.get(&identifier.token.to_string())?;
+    let schemas = &gateway.site.schemas;
+    let read = match schemas.codec().decode(&value) {
+        Err(CodecError::UnknownSchema(id)) => match schemas.learn(id).await {
+            Ok(()) => schemas.codec().decode(&value),
+            Err(error) => Err(error),
+        },
+        read => read,
+    };
+    read.inspect_err(|error| tracing::warn!(%error, "an identifier's households cannot be read")).ok()
+}

@@ -1,0 +1,72 @@
+//! What the gateway and every source have in common: one record of an agency becomes one append to the log, or a refusal.
+//!
+//! Fields → mandate → normal forms → tokens → ids → sealed address → Avro. Pure but for the randomness of sealing: no I/O, no clock.
+//! Must not know HTTP or files, and never puts a value into a refusal.
+
+mod build;
+mod content;
+mod fields;
+mod identify;
+mod read;
+mod refusal;
+mod scope;
+
+pub use build::{Prepared, prepare};
+pub use fields::{Field, Fields, known_name};
+pub use identify::{address, field_of, identifier, token};
+pub use read::{CODE_CHARS_MAX, ID_CHARS_MAX, bounded_text, text};
+pub use refusal::{Refusal, RefusalCode};
+pub use scope::{choose, in_force, touches_division};
+
+use domain::Clock;
+use events::{Codec, Mandate, Millis, SourceKind};
+use keys::Keyring;
+use std::sync::Arc;
+
+/// Which times are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// By what a mandate's dates are judged.
+    pub clock: Clock,
+    /// Older events are `too_old`; `None`: no limit.
+    pub max_age_ms: Option<i64>,
+    /// Events further ahead are `in_future`; `None`: no limit.
+    pub max_future_ms: Option<i64>,
+}
+
+/// What all records of one request or file have in common.
+pub struct Context<'a> {
+    /// All mandates that are known, in force or not.
+    pub mandates: &'a [Arc<Mandate>],
+    /// The mandates' keys.
+    pub keyring: &'a Keyring,
+    /// Writes values.
+    pub codec: &'a Codec,
+    /// Which times are taken.
+    pub rules: Rules,
+    /// Partitions of the event topics.
+    pub partitions: i32,
+    /// The source's name.
+    pub source: &'a str,
+    /// The kind of event.
+    pub kind: SourceKind,
+    /// When it was received.
+    pub received_at: Millis,
+    /// W3C trace context, where the sender gave one.
+    pub traceparent: Option<&'a str>,
+    /// The mandate where a record names none itself.
+    pub default_mandate: Option<&'a str>,
+}
+
+/// A trace context as W3C has it, and nothing else: a header must not carry what somebody hides in it.
+pub fn traceparent(text: &str) -> Option<&str> {
+    let mut parts = text.split('-').map(|part| (part.len(), part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))));
+    let lengths = [2, 32, 16, 2];
+    let fits = lengths.iter().all(|&length| parts.next() == Some((length, true))) && parts.next().is_none();
+    fits.then_some(text)
+}
+
+/// One JSON object as fields. The error says nothing about the bytes.
+pub fn parse_object(bytes: &[u8]) -> Result<Fields, Refusal> {
+    serde_json::from_slice(bytes).map_err(|_| Refusal::whole(RefusalCode::BadValue, "not a JSON object"))
+}

@@ -1,0 +1,83 @@
+//! Typed reading of fields: every value is bounded, in NFC, without control characters, or refused by its field's name.
+
+use super::fields::{Field, Fields};
+use super::refusal::{Refusal, RefusalCode};
+use events::{Direction, Millis};
+use unicode_normalization::UnicodeNormalization;
+
+/// Longest id of an agency, in characters.
+pub const ID_CHARS_MAX: usize = 128;
+/// Longest code of a checkpoint, station, grid or class, in characters.
+pub const CODE_CHARS_MAX: usize = 64;
+/// Longest address as it was written, in characters.
+pub const ADDRESS_CHARS_MAX: usize = 1_024;
+/// Longest division code, in digits.
+const DIVISION_DIGITS_MAX: usize = 12;
+
+/// Text in NFC without white space around it; absent where nothing is left.
+pub fn text(field: Option<&Field>, label: &'static str, chars_max: usize) -> Result<Option<String>, Refusal> {
+    match field {
+        None | Some(Field::Null) => Ok(None),
+        Some(Field::Text(raw)) => bounded_text(raw, label, chars_max),
+        Some(_) => Err(Refusal::bad_value(label, "expected text")),
+    }
+}
+
+/// The same of a plain text.
+pub fn bounded_text(raw: &str, label: &'static str, chars_max: usize) -> Result<Option<String>, Refusal> {
+    let mut kept = String::with_capacity(raw.len().min(4 * chars_max));
+    for (count, letter) in raw.trim().nfc().enumerate() {
+        if letter.is_control() {
+            return Err(Refusal::bad_value(label, "holds a control character"));
+        }
+        if count == chars_max {
+            return Err(Refusal::at(RefusalCode::BadValue, label, format!("longer than {chars_max} characters")));
+        }
+        kept.push(letter);
+    }
+    Ok((!kept.is_empty()).then_some(kept))
+}
+
+/// Text that must be there.
+pub fn required(fields: &Fields, name: &'static str, chars_max: usize) -> Result<String, Refusal> {
+    text(fields.get(name), name, chars_max)?.ok_or_else(|| Refusal::missing(name))
+}
+
+/// A division code of 1 to 12 digits.
+pub fn division(field: Option<&Field>, label: &'static str) -> Result<Option<String>, Refusal> {
+    let Some(code) = text(field, label, CODE_CHARS_MAX)? else { return Ok(None) };
+    if code.len() > DIVISION_DIGITS_MAX || !code.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Refusal::bad_value(label, "expected 1 to 12 digits"));
+    }
+    Ok(Some(code))
+}
+
+/// A whole number of this range.
+pub fn whole(field: Option<&Field>, label: &'static str, range: std::ops::RangeInclusive<i32>) -> Result<Option<i32>, Refusal> {
+    let out_of_range =
+        || Refusal::at(RefusalCode::BadValue, label, format!("expected a whole number from {} to {}", range.start(), range.end()));
+    match field {
+        None | Some(Field::Null) => Ok(None),
+        Some(Field::Whole(number)) => {
+            let number = i32::try_from(*number).ok().filter(|number| range.contains(number));
+            number.map(Some).ok_or_else(out_of_range)
+        }
+        Some(_) => Err(out_of_range()),
+    }
+}
+
+/// In or out, in either case.
+pub fn direction(fields: &Fields) -> Result<Direction, Refusal> {
+    let text = required(fields, "direction", CODE_CHARS_MAX)?;
+    Direction::parse(&text).ok_or_else(|| Refusal::bad_value("direction", "expected in or out"))
+}
+
+/// When it was seen.
+pub fn observed_at(fields: &Fields) -> Result<Millis, Refusal> {
+    let bad = || Refusal::at(RefusalCode::BadTime, "observed_at", "expected RFC 3339 with an offset, such as 2026-01-03T08:14:00+08:00");
+    match fields.get("observed_at") {
+        None => Err(Refusal::missing("observed_at")),
+        Some(Field::Text(text)) => events::time::parse(text).ok_or_else(bad),
+        Some(_) => Err(bad()),
+    }
+}
