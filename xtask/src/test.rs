@@ -18,7 +18,7 @@ pub struct Args {
     /// Runs only tests whose name contains this.
     #[arg(long)]
     filter: Option<String>,
-    /// Runs only this part, after set-up: fmt, deploy, build, clippy, test or demo.
+    /// Runs only this part, after set-up: fmt, build, clippy, test, deploy or demo.
     #[arg(long)]
     only: Option<String>,
 }
@@ -29,10 +29,10 @@ type Part<'a> = (&'static str, Box<dyn Fn(&Parts) -> Result<()> + 'a>);
 pub fn run(args: &Args) -> Result<()> {
     let parts: Vec<Part> = vec![
         ("fmt", Box::new(|_| run_command(cargo().args(["fmt", "--all", "--check"])))),
-        ("deploy", Box::new(|_| deploy::run())),
         ("build", Box::new(|_| run_command(cargo().arg("build").args(BUILD).arg("--all-targets")))),
         ("clippy", Box::new(|_| run_command(&mut clippy()))),
         ("test", Box::new(|found| run_command(found.export(&mut tests(args.filter.as_deref()))))),
+        ("deploy", Box::new(|_| deploy::run())),
         ("demo", Box::new(|_| demo::run())),
     ];
     if let Some(only) = &args.only
