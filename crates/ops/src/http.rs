@@ -1,0 +1,184 @@
+//! The ops listener: metrics and health for machines, the reports for the ops team, and on the embedded log the log itself for this
+//! site's other commands. It shows no personal data, since it has no key to open any.
+
+use crate::metrics::Metrics;
+use crate::{OpsError, dlq, lag, ledger, tail, topics, trace};
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use eventlog::Log;
+use eventlog::remote::Right;
+use eventlog::schemas::Schemas;
+use keys::{Role, SignIn};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How long the log may take to show that it is there.
+const READY: Duration = Duration::from_secs(2);
+
+/// What this listener is told beside the log.
+#[derive(Clone)]
+pub struct Config {
+    /// Consumer groups and the topics that each reads, for `lag`.
+    pub groups: &'static [(&'static str, &'static [&'static str])],
+    /// Whether this process's log is served to the site's other commands: where it is embedded.
+    pub serve_log: bool,
+}
+
+#[derive(Clone)]
+struct Served {
+    config: Config,
+    log: Arc<dyn Log>,
+    schemas: Arc<Schemas>,
+    tokens: Arc<SignIn>,
+    metrics: Metrics,
+}
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// The listener fails.
+pub async fn run(
+    config: Config,
+    log: Arc<dyn Log>,
+    schemas: Arc<Schemas>,
+    tokens: Arc<SignIn>,
+    metrics: Metrics,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let upkeep = metrics.clone();
+    let app = app(Served { config, log, schemas, tokens, metrics }).into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, app).with_graceful_shutdown(async move { shutdown.cancelled().await });
+    tokio::select! {
+        done = served => done?,
+        () = upkeep.upkeep() => {}
+    }
+    Ok(())
+}
+
+fn app(served: Served) -> Router {
+    let reports = Router::new()
+        .route("/v1/topics", get(topics_report))
+        .route("/v1/lag", get(lag_report))
+        .route("/v1/ledger", get(ledger_report))
+        .route("/v1/trace/{event}", get(trace_report))
+        .route("/v1/tail/{topic}", get(tail_report))
+        .route("/v1/dlq", get(dlq_report))
+        .route_layer(middleware::from_fn_with_state(served.clone(), signed_in));
+    let mut app = Router::new()
+        .route("/metrics", get(metrics_text))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .merge(reports)
+        .with_state(served.clone());
+    if served.config.serve_log {
+        app = app.merge(served_log(&served));
+    }
+    app
+}
+
+/// Reads for ops and admin, appends for admin alone; and only from this machine, wherever the listener listens.
+fn served_log(served: &Served) -> Router {
+    let tokens = Arc::clone(&served.tokens);
+    let check = move |token: &str, right: Right| match tokens.actor(token).map(|actor| actor.role.clone()) {
+        Some(Role::Admin) => true,
+        Some(Role::Ops) => right == Right::Read,
+        _ => false,
+    };
+    eventlog::remote::router(Arc::clone(&served.log), check).layer(middleware::from_fn(from_this_machine))
+}
+
+async fn from_this_machine(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
+    match peer.ip().is_loopback() {
+        true => next.run(request).await,
+        false => problem(StatusCode::FORBIDDEN, "the log is served to this machine alone"),
+    }
+}
+
+async fn metrics_text(State(served): State<Served>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], served.metrics.render())
+}
+
+async fn ready(State(served): State<Served>) -> Response {
+    match tokio::time::timeout(READY, served.log.topics()).await {
+        Ok(Ok(_)) => "ready\n".into_response(),
+        _ => problem(StatusCode::SERVICE_UNAVAILABLE, "the log is away"),
+    }
+}
+
+async fn signed_in(State(served): State<Served>, headers: HeaderMap, request: Request, next: Next) -> Response {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+    match bearer.and_then(|token| served.tokens.actor(token.trim())).map(|actor| actor.role.clone()) {
+        Some(Role::Ops | Role::Admin) => next.run(request).await,
+        Some(_) => problem(StatusCode::FORBIDDEN, "for the ops team and administrators"),
+        None => {
+            let mut answer = problem(StatusCode::UNAUTHORIZED, "expected the bearer token of the ops team or an administrator");
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+            answer
+        }
+    }
+}
+
+async fn topics_report(State(served): State<Served>) -> Response {
+    answer(topics::topics(&served.log).await)
+}
+
+async fn lag_report(State(served): State<Served>) -> Response {
+    answer(lag::lag(&served.log, served.config.groups).await)
+}
+
+async fn ledger_report(State(served): State<Served>) -> Response {
+    answer(ledger::ledger(&served.log, &served.schemas).await)
+}
+
+async fn trace_report(State(served): State<Served>, Path(event): Path<String>) -> Response {
+    match event.parse() {
+        Ok(id) => answer(trace::trace(&served.log, &served.schemas, id).await),
+        Err(_) => problem(StatusCode::BAD_REQUEST, "event: expected 32 hexadecimal digits"),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TailQuery {
+    count: Option<usize>,
+    partition: Option<i32>,
+}
+
+async fn tail_report(State(served): State<Served>, Path(topic): Path<String>, Query(query): Query<TailQuery>) -> Response {
+    let lines = tail::newest(&served.log, &served.schemas, &topic, query.partition, query.count.unwrap_or(10)).await;
+    answer(lines.map(|records| json!({ "records": records })))
+}
+
+async fn dlq_report(State(served): State<Served>) -> Response {
+    answer(dlq::list(&served.log).await)
+}
+
+fn answer(report: Result<impl Serialize, OpsError>) -> Response {
+    match report {
+        Ok(report) => Json(report).into_response(),
+        Err(error) => {
+            let status = match &error {
+                OpsError::NoTopic(_) | OpsError::NoEvent(_) => StatusCode::NOT_FOUND,
+                OpsError::Argument { .. } => StatusCode::BAD_REQUEST,
+                OpsError::Log(_) => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            problem(status, &error.to_string())
+        }
+    }
+}
+
+fn problem(status: StatusCode, detail: &str) -> Response {
+    let title = status.canonical_reason().unwrap_or_default();
+    let body = json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail}).to_string();
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+}
