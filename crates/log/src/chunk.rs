@@ -60,11 +60,11 @@ impl Writer {
         self.count
     }
 
-    /// Adds a record; offsets and timestamps never go back.
+    /// Adds a record; offsets never go back.
     pub fn push(&mut self, place: (i64, i64), key: &[u8], value: Option<&[u8]>, headers: &Headers, horizon: i64) {
         let (offset, timestamp) = place;
-        self.number((offset - self.base) as u64);
-        self.number((timestamp - self.base_timestamp) as u64);
+        self.number(offset.wrapping_sub(self.base) as u64);
+        self.number(timestamp.wrapping_sub(self.base_timestamp) as u64);
         self.slice(key);
         match value {
             Some(value) => {
@@ -162,8 +162,9 @@ impl Iterator for Records {
 
 impl Records {
     fn stored(&mut self) -> Result<Stored, Damaged> {
-        let offset = self.head.base.checked_add_unsigned(self.number()?).ok_or(Damaged)?;
-        let timestamp = self.head.base_timestamp.checked_add_unsigned(self.number()?).ok_or(Damaged)?;
+        // Wrapping, as they were written: another log's timestamps may go back.
+        let offset = self.head.base.wrapping_add(self.number()? as i64);
+        let timestamp = self.head.base_timestamp.wrapping_add(self.number()? as i64);
         let key = self.slice()?;
         let (value, horizon) = match self.number()?.checked_sub(1) {
             Some(length) => (Some(self.take(length)?), 0),

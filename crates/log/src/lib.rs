@@ -5,10 +5,14 @@
 
 mod chunk;
 mod clock;
+pub mod drive;
 pub mod embedded;
 pub mod fencing;
 pub mod kafka;
+pub mod owner;
+pub mod remote;
 pub mod schemas;
+pub mod simulated;
 pub mod table;
 
 use async_trait::async_trait;
