@@ -124,7 +124,7 @@ impl World {
             clock: Clock::Events,
             policy: &self.policy,
             mandate: Some(&self.mandate),
-            entry: self.entries.get(household),
+            entry: self.entries.get(household).map(|entry| household::Entry { version: entry.version, grid: &entry.grid }),
             grids: &self.grids,
             settled: true,
         };

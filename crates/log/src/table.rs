@@ -47,6 +47,9 @@ pub trait Store: Send + Sync {
     /// Takes everything away; afterwards the store works again, if it can be made to.
     fn clear(&self) -> Result<(), StoreError>;
 
+    /// Every key and value, without the table's own, in any order.
+    fn each(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError>;
+
     /// Keys, without the table's own; on disk this counts them one by one.
     fn len(&self) -> usize;
 

@@ -26,11 +26,20 @@ pub struct Context<'a> {
     /// The household's mandate; `None`: there is none.
     pub mandate: Option<&'a Mandate>,
     /// The household's entry in the registry, if it has one.
-    pub entry: Option<&'a HouseholdEntry>,
+    pub entry: Option<Entry<'a>>,
     /// The grids.
     pub grids: &'a dyn Grids,
     /// Nothing that this household has said is still on its way: signals over the bound may be pushed out.
     pub settled: bool,
+}
+
+/// What the registry says of a household, as far as it decides anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Grows with every change of grid or address.
+    pub version: i64,
+    /// The responsible grid.
+    pub grid: &'a str,
 }
 
 /// The grids of the site.

@@ -67,7 +67,7 @@ impl Household<'_> {
     /// entry that is gone leaves the grid as it is.
     pub(super) fn choose_grid(&mut self) {
         if let Some(entry) = self.context.entry {
-            self.task.entry_grid = Some(entry.grid.clone());
+            self.task.entry_grid = Some(entry.grid.to_owned());
         }
         if let Some(handed_back) = &self.task.handed_back {
             if handed_back.entry_grid == self.task.entry_grid {

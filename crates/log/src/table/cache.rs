@@ -108,6 +108,18 @@ impl Store for SledStore {
         Ok(())
     }
 
+    fn each(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError> {
+        self.with(|database| {
+            for entry in database.iter() {
+                let (key, value) = entry?;
+                if let Some(key) = std::str::from_utf8(&key).ok().filter(|key| !key.starts_with('\0')) {
+                    take(key, &value);
+                }
+            }
+            Ok(())
+        })
+    }
+
     fn len(&self) -> usize {
         self.with(|database| Ok(database.range("\u{1}"..).count() + usize::from(database.contains_key("")?))).unwrap_or(0)
     }

@@ -56,6 +56,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn each(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError> {
+        self.kept.read().values.iter().for_each(|(key, value)| take(key, value));
+        Ok(())
+    }
+
     fn len(&self) -> usize {
         self.kept.read().values.len()
     }

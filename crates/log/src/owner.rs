@@ -1,0 +1,643 @@
+//! The owner of a partition, as a machine without I/O: `handle(event) -> commands`. Safety never depends on a consumer group; the log
+//! alone arbitrates (docs/adr/0001).
+//!
+//! An owner claims the partition, folds it until it has read its own claim, lets its logic judge once what tables may have changed, and
+//! goes on from the positions found. What it does then is a pipeline of steps, in order: inputs become records of its own partition;
+//! when these are read back, what rests on them is sent; when that is acknowledged, the position may pass the inputs. A higher epoch, or
+//! any append that fails, ends it. Both loops of the router are owners; their `Logic` is all that differs.
+
+use crate::fencing::{Fold, Verdict, epoch_headers};
+use crate::{Append, Appended, Batch, LogError, Record};
+use bytes::Bytes;
+use events::topics::{CLAIM_PREFIX, MIN_COMPACTION_LAG_MS, POSITION_PREFIX};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+/// The states of a partition by key, as bytes: the fold and what was applied since.
+pub type States = HashMap<Arc<str>, Bytes>;
+
+/// What the loops of the router differ in. Synchronous and without I/O.
+pub trait Logic: Send {
+    /// The partition is ours and folded, the tables are at their end: judge once what they may have changed, send again what the records
+    /// hold as unsent.
+    fn take_over(&mut self, desk: &mut Desk<'_>);
+
+    /// Inputs of one topic, in order. Answers how many it took; the rest comes again when something in flight is done.
+    fn apply(&mut self, topic: &str, records: &[Record], desk: &mut Desk<'_>) -> usize;
+
+    /// These keys of a table have changed.
+    fn changed(&mut self, topic: &str, keys: &[String], desk: &mut Desk<'_>);
+
+    /// All that was sent for these keys is acknowledged; each with the number that it was awaited with.
+    fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>);
+}
+
+/// What a logic works at: states to read and write, messages to send.
+pub struct Desk<'a> {
+    /// The newest append time read in this partition, in milliseconds.
+    pub now: i64,
+    /// The partition.
+    pub partition: i32,
+    states: &'a mut States,
+    in_flight: &'a HashMap<Arc<str>, u32>,
+    written: Vec<Arc<str>>,
+    unique: HashSet<Arc<str>>,
+    messages: Vec<Append>,
+    awaited: Vec<(Arc<str>, i64)>,
+    wants_tables: bool,
+}
+
+impl Desk<'_> {
+    /// A key's state.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.states.get(key).map(|value| &value[..])
+    }
+
+    /// Every key.
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.states.keys()
+    }
+
+    /// Writes a key's state; the record is appended once at the end of the step, with the last value.
+    pub fn put(&mut self, key: &str, value: Vec<u8>) {
+        let key = self.states.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
+        self.states.insert(key.clone(), value.into());
+        if self.unique.insert(key.clone()) {
+            self.written.push(key);
+        }
+    }
+
+    /// Sends this, behind everything sent before, once every record written so far is read back.
+    pub fn send(&mut self, message: Append) {
+        self.messages.push(message);
+    }
+
+    /// `delivered` is told of this key, and this number, when everything sent in this step is acknowledged.
+    pub fn await_delivery(&mut self, key: &str, number: i64) {
+        let key = self.states.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
+        self.awaited.push((key, number));
+    }
+
+    /// The next input names what no table holds: take no more, and come again when every table is read to its present end.
+    pub fn wait_for_tables(&mut self) {
+        self.wants_tables = true;
+    }
+
+    /// Whether something of this key is still on its way.
+    pub fn is_in_flight(&self, key: &str) -> bool {
+        self.in_flight.contains_key(key)
+    }
+}
+
+/// What happens to an owner.
+#[derive(Debug)]
+pub enum Event {
+    /// Its own partition was read on.
+    Own(Batch),
+    /// An input topic was read on.
+    Input(Batch),
+    /// An append is durable, or its fate is unknown.
+    Appended(u64, Result<Vec<Appended>, LogError>),
+    /// Every table is read to the end that it had when `CatchUpTables` was commanded.
+    TablesReady,
+    /// Keys of a table have changed.
+    Changed(&'static str, Arc<Vec<String>>),
+    /// Time passes: this process's clock, in milliseconds. Positions are written, caches stored.
+    Tick(i64),
+}
+
+/// What an owner wants done, in this order.
+#[derive(Debug)]
+pub enum Command {
+    /// Append these; answer with `Appended` and this number.
+    Append(u64, Vec<Append>),
+    /// Read every table to its present end, then say `TablesReady`.
+    CatchUpTables,
+    /// Read the inputs from these offsets.
+    ReadInputs(Vec<crate::From>),
+    /// Store this much of the fold: entries, the offset to be read next, the highest epoch.
+    Cache(Vec<(Arc<str>, Option<Bytes>)>, i64, i64),
+    /// It is over: another owner, a failed append, or too far behind.
+    Stop(Stopped),
+}
+
+/// Why an owner ended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Stopped {
+    /// A claim or a record with a higher epoch.
+    #[error("another owner has taken over")]
+    Superseded,
+    /// An append failed: nothing is retried behind what followed it.
+    #[error(transparent)]
+    Append(LogError),
+    /// Further behind than compaction waits.
+    #[error("it is further behind than compaction waits")]
+    TooFarBehind,
+}
+
+/// The rules that tests leave out one by one, to see that they are needed. Production runs with all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// 1: append a claim.
+    pub claim: bool,
+    /// 2: fold until the own claim is read.
+    pub fold_to_claim: bool,
+    /// 3: ignore stale records.
+    pub ignore_stale: bool,
+    /// 4: stop on a higher epoch.
+    pub give_way: bool,
+    /// 5: append again what a stale record overwrote.
+    pub repair: bool,
+    /// 7: send only what rests on records read back.
+    pub read_back: bool,
+}
+
+impl Rules {
+    /// All of them.
+    pub const ALL: Rules = Rules { claim: true, fold_to_claim: true, ignore_stale: true, give_way: true, repair: true, read_back: true };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Its claim is sent, it folds.
+    Reading,
+    /// It has read its claim; tables are being read to their end.
+    AwaitingTables,
+    /// It believes itself the owner.
+    Active,
+    Gone,
+}
+
+/// What one batch of inputs caused.
+struct Step {
+    /// It may speak when this many own records are read back.
+    rests_on: u64,
+    messages: Vec<Append>,
+    speech: Speech,
+    inputs: Option<(usize, i64)>,
+    awaited: Vec<(Arc<str>, i64)>,
+    keys: Vec<Arc<str>>,
+}
+
+/// What a logic has done at its desk.
+struct Work {
+    written: Vec<Arc<str>>,
+    messages: Vec<Append>,
+    awaited: Vec<(Arc<str>, i64)>,
+    wants_tables: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speech {
+    Waiting,
+    Sent(u64),
+    Done,
+}
+
+/// Inputs that are read and not applied.
+struct Waiting {
+    topic: usize,
+    records: VecDeque<Record>,
+    next_offset: i64,
+}
+
+/// Steps in flight: more would only make memory grow.
+const STEPS_MAX: usize = 8;
+/// Inputs applied in one step.
+const STEP_RECORDS_MAX: usize = 4096;
+/// Entries that wait for the cache before it is stored without waiting for the next tick.
+const CACHE_ENTRIES_MAX: usize = 20_000;
+/// How often a position is appended although nothing moved: the tick of this partition's time, in milliseconds.
+const HEARTBEAT_MS: i64 = 20_000;
+
+/// One process's life as the owner of one partition.
+pub struct Owner<L> {
+    topic: &'static str,
+    partition: i32,
+    inputs: Vec<&'static str>,
+    rules: Rules,
+    logic: L,
+    phase: Phase,
+    claim_key: String,
+    epoch: i64,
+    fold: Fold,
+    tail: i64,
+    now: i64,
+    states: States,
+    /// The next offset of each input: as folded, then as far as every step before is done; and as it was last written.
+    done: Vec<i64>,
+    written: Vec<i64>,
+    heartbeat_at: i64,
+    clock: i64,
+    sequence: u64,
+    read_back: u64,
+    repaired_at: u64,
+    /// Keys whose newest record is stale.
+    overwritten: HashSet<Vec<u8>>,
+    appends: u64,
+    steps: VecDeque<Step>,
+    waiting: VecDeque<Waiting>,
+    waits_for_step: bool,
+    waits_for_tables: bool,
+    in_flight: HashMap<Arc<str>, u32>,
+    cache: Vec<(Arc<str>, Option<Bytes>)>,
+}
+
+impl<L: Logic> Owner<L> {
+    /// An owner of a partition, from nothing or from a cache of the fold (states, offset to be read next, highest epoch). `claim` is
+    /// unique to this life. The first commands begin it.
+    pub fn new(
+        topic: &'static str,
+        partition: i32,
+        inputs: Vec<&'static str>,
+        rules: Rules,
+        logic: L,
+        claim: &str,
+        cache: Option<(States, i64, i64)>,
+    ) -> (Owner<L>, Vec<Command>) {
+        let (mut states, tail, highest_epoch) = cache.unwrap_or_default();
+        let mut done = vec![0; inputs.len()];
+        for (at, input) in inputs.iter().enumerate() {
+            if let Some(value) = states.remove(position_key(input).as_str()) {
+                done[at] = position_value(&value);
+            }
+        }
+        let mut owner = Owner {
+            topic,
+            partition,
+            rules,
+            logic,
+            phase: Phase::Reading,
+            claim_key: format!("{CLAIM_PREFIX}{claim}"),
+            epoch: 0,
+            fold: Fold { highest_epoch },
+            tail,
+            now: 0,
+            states,
+            written: done.clone(),
+            done,
+            inputs,
+            heartbeat_at: 0,
+            clock: 0,
+            sequence: 0,
+            read_back: 0,
+            repaired_at: 0,
+            overwritten: HashSet::new(),
+            appends: 0,
+            steps: VecDeque::new(),
+            waiting: VecDeque::new(),
+            waits_for_step: false,
+            waits_for_tables: false,
+            in_flight: HashMap::new(),
+            cache: Vec::new(),
+        };
+        let mut commands = Vec::new();
+        if rules.claim {
+            let key = owner.claim_key.clone().into_bytes();
+            let claim = Append { topic: topic.to_owned(), partition, key, value: Some(claim.as_bytes().to_vec()), headers: vec![] };
+            owner.append(vec![claim], &mut commands);
+        }
+        (owner, commands)
+    }
+
+    /// Where its own partition must be read from.
+    pub fn tail(&self) -> i64 {
+        self.tail
+    }
+
+    /// Whether it is the owner, as far as it knows.
+    pub fn is_active(&self) -> bool {
+        self.phase == Phase::Active
+    }
+
+    /// Whether it takes more inputs now; else its inputs should not be read on.
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < STEPS_MAX
+    }
+
+    /// Nothing is in flight and nothing waits: all that was read is done with.
+    pub fn is_idle(&self) -> bool {
+        self.steps.is_empty() && self.waiting.is_empty() && self.done == self.written && self.read_back == self.sequence
+    }
+
+    /// How far every step before is done, of each input: for displays.
+    pub fn positions(&self) -> Vec<crate::From> {
+        let from =
+            |(topic, offset): (&&'static str, &i64)| crate::From { topic: (*topic).to_owned(), partition: self.partition, offset: *offset };
+        if self.is_active() { self.inputs.iter().zip(&self.done).map(from).collect() } else { Vec::new() }
+    }
+
+    /// Its keys and states.
+    pub fn states(&self) -> &States {
+        &self.states
+    }
+
+    /// What happened, and what is to be done now.
+    pub fn handle(&mut self, event: Event) -> Vec<Command> {
+        let mut commands = Vec::new();
+        match event {
+            _ if self.phase == Phase::Gone => {}
+            Event::Own(batch) => self.own(batch, &mut commands),
+            Event::Input(batch) => {
+                if let Some(topic) = self.inputs.iter().position(|input| **input == *batch.topic) {
+                    self.waiting.push_back(Waiting { topic, records: batch.records.into(), next_offset: batch.next_offset });
+                    self.pump(&mut commands);
+                }
+            }
+            Event::Appended(_, Err(error)) => self.stop(Stopped::Append(error), &mut commands),
+            Event::Appended(number, Ok(_)) => {
+                if let Some(step) = self.steps.iter_mut().find(|step| step.speech == Speech::Sent(number)) {
+                    step.speech = Speech::Done;
+                    self.advance(&mut commands);
+                    self.pump(&mut commands);
+                }
+            }
+            Event::TablesReady if self.phase == Phase::AwaitingTables => self.take_over(&mut commands),
+            Event::TablesReady => {
+                self.waits_for_tables = false;
+                self.pump(&mut commands);
+            }
+            Event::Changed(topic, keys) if self.phase == Phase::Active => {
+                self.step(None, &mut commands, |logic, desk| logic.changed(topic, &keys, desk));
+            }
+            // Judged at take-over.
+            Event::Changed(..) => {}
+            Event::Tick(clock) => self.tick(clock, &mut commands),
+        }
+        commands
+    }
+
+    fn stop(&mut self, why: Stopped, commands: &mut Vec<Command>) {
+        self.phase = Phase::Gone;
+        commands.push(Command::Stop(why));
+    }
+
+    fn append(&mut self, records: Vec<Append>, commands: &mut Vec<Command>) -> u64 {
+        self.appends += 1;
+        commands.push(Command::Append(self.appends, records));
+        self.appends
+    }
+
+    /// Its own records, in one append; counted, so that reading them back is counting too.
+    fn append_own(&mut self, keys: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>, commands: &mut Vec<Command>) {
+        let (topic, partition, headers) = (self.topic, self.partition, epoch_headers(self.epoch));
+        let record = |(key, value)| Append { topic: topic.to_owned(), partition, key, value, headers: headers.clone() };
+        let records: Vec<Append> = keys.into_iter().map(record).collect();
+        if !records.is_empty() {
+            self.sequence += records.len() as u64;
+            self.append(records, commands);
+        }
+    }
+
+    fn own(&mut self, batch: Batch, commands: &mut Vec<Command>) {
+        for record in &batch.records {
+            self.now = self.now.max(record.timestamp);
+            let behind = self.clock.saturating_sub(record.timestamp) > MIN_COMPACTION_LAG_MS;
+            if behind && self.phase == Phase::Active {
+                return self.stop(Stopped::TooFarBehind, commands);
+            }
+            self.read(record);
+            if self.epoch > 0 && self.fold.highest_epoch > self.epoch && self.rules.give_way {
+                return self.stop(Stopped::Superseded, commands);
+            }
+        }
+        self.tail = batch.next_offset;
+        if self.phase == Phase::Active {
+            self.repair(commands);
+        }
+        if self.phase == Phase::Reading && (self.epoch > 0 || !self.rules.claim || !self.rules.fold_to_claim) {
+            self.phase = Phase::AwaitingTables;
+            commands.push(Command::CatchUpTables);
+        }
+        if self.cache.len() > CACHE_ENTRIES_MAX {
+            self.store_cache(commands);
+        }
+        self.advance(commands);
+        self.pump(commands);
+    }
+
+    fn read(&mut self, record: &Record) {
+        let highest_before = self.fold.highest_epoch;
+        let verdict = self.fold.judge(record);
+        let own = self.epoch > 0 && crate::fencing::epoch_of(record) == self.epoch;
+        match verdict {
+            Verdict::Claim => {
+                if *record.key == *self.claim_key.as_bytes() {
+                    self.epoch = record.offset + 1;
+                }
+            }
+            Verdict::Stale if self.rules.ignore_stale => drop(self.overwritten.insert(record.key.to_vec())),
+            // A null control: the fold takes what it should not.
+            Verdict::Stale => {
+                self.fold.highest_epoch = highest_before;
+                self.take(record);
+            }
+            // The memory is ahead of it already.
+            Verdict::State | Verdict::Position(_) if own => {
+                self.read_back += 1;
+                self.overwritten.remove(&record.key[..]);
+                self.remember(record);
+            }
+            Verdict::State | Verdict::Position(_) => {
+                self.take(record);
+                self.overwritten.remove(&record.key[..]);
+                self.remember(record);
+            }
+        }
+    }
+
+    /// Appends again what stale records overwrote, so that compaction can only ever keep a valid one.
+    fn repair(&mut self, commands: &mut Vec<Command>) {
+        let overwritten = std::mem::take(&mut self.overwritten);
+        if !overwritten.is_empty() && self.rules.repair {
+            let records: Vec<_> = overwritten.into_iter().map(|key| self.current(key)).collect();
+            self.append_own(records, commands);
+            self.repaired_at = self.sequence;
+        }
+    }
+
+    /// Somebody else's valid record: the state is what it says.
+    fn take(&mut self, record: &Record) {
+        let Ok(key) = std::str::from_utf8(&record.key) else { return };
+        if let Some(input) = key.strip_prefix(POSITION_PREFIX) {
+            if let Some(at) = self.inputs.iter().position(|name| *name == input) {
+                let offset = record.value.as_deref().map_or(0, position_value);
+                (self.done[at], self.written[at]) = (offset, offset);
+            }
+            return;
+        }
+        match &record.value {
+            // A copy: the batch's buffer would stay whole for the sake of one value.
+            Some(value) => drop(self.states.insert(Arc::from(key), Bytes::copy_from_slice(value))),
+            None => drop(self.states.remove(key)),
+        }
+    }
+
+    fn remember(&mut self, record: &Record) {
+        if let Ok(key) = std::str::from_utf8(&record.key) {
+            let key = self.states.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
+            self.cache.push((key, record.value.as_deref().map(Bytes::copy_from_slice)));
+        }
+    }
+
+    /// What a stale record overwrote: our own value, a tombstone where we hold none, or our position.
+    fn current(&self, key: Vec<u8>) -> (Vec<u8>, Option<Vec<u8>>) {
+        let text = std::str::from_utf8(&key).unwrap_or_default();
+        let value = match text.strip_prefix(POSITION_PREFIX) {
+            Some(input) => self.inputs.iter().position(|name| *name == input).map(|at| self.written[at].to_string().into_bytes()),
+            None => self.states.get(text).map(|value| value.to_vec()),
+        };
+        (key, value)
+    }
+
+    fn take_over(&mut self, commands: &mut Vec<Command>) {
+        self.phase = Phase::Active;
+        if self.epoch == 0 {
+            // A null control: nobody is told.
+            self.epoch = self.tail + 1;
+        }
+        self.repair(commands);
+        self.step(None, commands, |logic, desk| logic.take_over(desk));
+        commands.push(Command::ReadInputs(self.positions()));
+    }
+
+    /// Applies what waits, as far as there is room.
+    fn pump(&mut self, commands: &mut Vec<Command>) {
+        while self.phase == Phase::Active && !self.waits_for_step && !self.waits_for_tables && self.steps.len() < STEPS_MAX {
+            let Some(mut waiting) = self.waiting.pop_front() else { return };
+            // Batches of one topic that follow one another go into one step.
+            while let Some(more) = self.waiting.front()
+                && more.topic == waiting.topic
+                && waiting.records.len() + more.records.len() <= STEP_RECORDS_MAX
+                && let Some(more) = self.waiting.pop_front()
+            {
+                waiting.records.extend(more.records);
+                waiting.next_offset = more.next_offset;
+            }
+            let (topic, position) = (self.inputs[waiting.topic], waiting.topic);
+            let given = waiting.records.len().min(STEP_RECORDS_MAX);
+            let mut taken = 0;
+            let records = &waiting.records.make_contiguous()[..given];
+            let work = self.work(|logic, desk| taken = logic.apply(topic, records, desk).min(given));
+            if work.wants_tables {
+                self.waits_for_tables = true;
+                commands.push(Command::CatchUpTables);
+            }
+            let offset = waiting.records.get(taken).map_or(waiting.next_offset, |next| next.offset);
+            let rest = taken < waiting.records.len();
+            self.follow(work, Some((position, offset)), commands);
+            if rest {
+                waiting.records.drain(..taken);
+                self.waiting.push_front(waiting);
+                // It stopped for something in flight: there is a step to wait for.
+                self.waits_for_step = taken < given && !self.steps.is_empty();
+            }
+        }
+    }
+
+    fn step(&mut self, inputs: Option<(usize, i64)>, commands: &mut Vec<Command>, work: impl FnOnce(&mut L, &mut Desk<'_>)) {
+        let work = self.work(work);
+        self.follow(work, inputs, commands);
+    }
+
+    fn work(&mut self, work: impl FnOnce(&mut L, &mut Desk<'_>)) -> Work {
+        let mut desk = Desk {
+            now: self.now,
+            partition: self.partition,
+            states: &mut self.states,
+            in_flight: &self.in_flight,
+            written: Vec::new(),
+            unique: HashSet::new(),
+            messages: Vec::new(),
+            awaited: Vec::new(),
+            wants_tables: false,
+        };
+        work(&mut self.logic, &mut desk);
+        let Desk { written, messages, awaited, wants_tables, .. } = desk;
+        Work { written, messages, awaited, wants_tables }
+    }
+
+    /// What was written is appended, and becomes a step of the pipeline with what rests on it.
+    fn follow(&mut self, work: Work, inputs: Option<(usize, i64)>, commands: &mut Vec<Command>) {
+        let Work { written, messages, awaited, .. } = work;
+        if written.is_empty() && messages.is_empty() && awaited.is_empty() && inputs.is_none() {
+            return;
+        }
+        let records: Vec<_> =
+            written.iter().map(|key| (key.as_bytes().to_vec(), self.states.get(key).map(|value| value.to_vec()))).collect();
+        self.append_own(records, commands);
+        for key in &written {
+            *self.in_flight.entry(key.clone()).or_default() += 1;
+        }
+        self.steps.push_back(Step { rests_on: self.sequence, messages, speech: Speech::Waiting, inputs, awaited, keys: written });
+        self.advance(commands);
+    }
+
+    /// Speaks what may be spoken, in order, and forgets what is done.
+    fn advance(&mut self, commands: &mut Vec<Command>) {
+        for at in 0..self.steps.len() {
+            let may_speak = self.steps[at].rests_on <= self.read_back || !self.rules.read_back;
+            if self.steps[at].speech != Speech::Waiting {
+                continue;
+            }
+            if !may_speak {
+                break;
+            }
+            let messages = std::mem::take(&mut self.steps[at].messages);
+            self.steps[at].speech = if messages.is_empty() { Speech::Done } else { Speech::Sent(self.append(messages, commands)) };
+        }
+        let mut delivered = Vec::new();
+        while self.steps.front().is_some_and(|step| step.speech == Speech::Done) {
+            let Some(step) = self.steps.pop_front() else { break };
+            if let Some((topic, offset)) = step.inputs {
+                self.done[topic] = offset;
+            }
+            for key in &step.keys {
+                if let Some(count) = self.in_flight.get_mut(key) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.in_flight.remove(key);
+                    }
+                }
+            }
+            self.waits_for_step = false;
+            delivered.extend(step.awaited);
+        }
+        if !delivered.is_empty() && self.phase == Phase::Active {
+            self.step(None, commands, |logic, desk| logic.delivered(delivered, desk));
+        }
+    }
+
+    fn tick(&mut self, clock: i64, commands: &mut Vec<Command>) {
+        self.clock = clock;
+        if self.phase != Phase::Active {
+            return;
+        }
+        let due = clock.saturating_sub(self.heartbeat_at) >= HEARTBEAT_MS;
+        let moved = (0..self.inputs.len()).filter(|&at| due || self.done[at] != self.written[at]);
+        let positions: Vec<_> =
+            moved.map(|at| (position_key(self.inputs[at]).into_bytes(), Some(self.done[at].to_string().into_bytes()))).collect();
+        if !positions.is_empty() {
+            self.heartbeat_at = clock;
+            self.written.clone_from(&self.done);
+            self.append_own(positions, commands);
+        }
+        self.store_cache(commands);
+    }
+
+    /// The fold as it was read back, never the memory ahead of it, and only while no repair is owed.
+    fn store_cache(&mut self, commands: &mut Vec<Command>) {
+        if !self.cache.is_empty() && self.overwritten.is_empty() && self.read_back >= self.repaired_at {
+            let entries = std::mem::take(&mut self.cache);
+            commands.push(Command::Cache(entries, self.tail, self.fold.highest_epoch));
+        }
+    }
+}
+
+fn position_key(input: &str) -> String {
+    format!("{POSITION_PREFIX}{input}")
+}
+
+fn position_value(bytes: &[u8]) -> i64 {
+    std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
