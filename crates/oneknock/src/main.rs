@@ -1,1 +1,60 @@
-fn main() {}
+//! The one binary: reads the command line, and alone knows all roles. It decides nothing about visits.
+
+mod cli;
+mod commands;
+mod config;
+mod demo;
+mod failure;
+mod logging;
+mod reconnect;
+mod roles;
+mod site;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use failure::Failure;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long threads that still hang in the log's client are waited for once a command is done.
+const LEFTOVERS: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = match cli.command {
+        Command::Run(_) => "info",
+        _ => "warn",
+    };
+    logging::start(cli.log_format, filter);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("oneknock: cannot start: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let done = runtime.block_on(command(cli));
+    runtime.shutdown_timeout(LEFTOVERS);
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !matches!(failure, Failure::Negative | Failure::Rejected) {
+                eprintln!("oneknock: {failure}");
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+async fn command(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Demo(options) => demo::run(options).await,
+        Command::Init(options) => commands::init::run(&options),
+        Command::Run(options) => commands::run::run(&cli.config, &options.role).await,
+        Command::Registry(cli::Registry::Import(options)) => commands::registry::import(&cli.config, &options).await,
+        Command::Mandate(cli::Mandate::List) => commands::mandate::list(&cli.config, cli.json).await,
+        Command::Policy(cli::Policy::Check { file }) => commands::policy::check(&file),
+        Command::Policy(cli::Policy::Apply { file }) => commands::policy::apply(&cli.config, &file).await,
+        Command::Ops(command) => commands::ops::run(&cli.config, command, cli.json).await,
+    }
+}

@@ -1,0 +1,274 @@
+//! The command line. Options may stand before or after a command's other words. A command that is not here is not there.
+
+use crate::demo::Language;
+use crate::logging::LogFormat;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// One household, one knock: arrivals from several agencies become one visit of one household.
+#[derive(Debug, Parser)]
+#[command(
+    name = "oneknock",
+    version,
+    about,
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 done with rejected rows."
+)]
+pub struct Cli {
+    /// The site's oneknock.toml; its keys also come as ONEKNOCK_<SECTION>_<KEY>.
+    #[arg(long, global = true, value_name = "FILE", default_value = "oneknock.toml")]
+    pub config: PathBuf,
+    /// JSON instead of text, where a command prints a report.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How log lines on stderr look; RUST_LOG chooses which.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Everything that the program can be told to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything in one process on a made-up city.
+    Demo(Demo),
+    /// Write a ready site into a directory.
+    Init(Init),
+    /// Run the roles of a site until SIGTERM.
+    Run(Run),
+    /// Who lives where.
+    #[command(subcommand)]
+    Registry(Registry),
+    /// What may be shared, why and until when.
+    #[command(subcommand)]
+    Mandate(Mandate),
+    /// What makes a visit.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// For ops teams: flows, positions and decisions, never people.
+    #[command(subcommand)]
+    Ops(Ops),
+}
+
+/// `oneknock demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Households of the city.
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(10..=200_000))]
+    pub households: u32,
+    /// Events per second that the agencies send.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    pub rate: u32,
+    /// The same seed makes the same city and the same journeys.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The inbox's port; gateway and ops take the two that follow. Otherwise 8080, or others that are free.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=65_533))]
+    pub port: Option<u16>,
+    /// Stop after so many seconds; otherwise at Ctrl-C.
+    #[arg(long)]
+    pub seconds: Option<u64>,
+    /// Keep the site in this directory; otherwise it is gone at the end.
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Language of what is printed; otherwise that of the environment.
+    #[arg(long, value_enum)]
+    pub lang: Option<Language>,
+}
+
+/// `oneknock init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The directory; it may hold no site yet.
+    pub dir: PathBuf,
+    /// "events" goes by the times in the events: for replays and historic files.
+    #[arg(long, value_enum, default_value_t = Clock::Wall)]
+    pub clock: Clock,
+    /// First day of the demonstration mandate, or a moment in RFC 3339.
+    #[arg(long, value_name = "DATE", requires = "until")]
+    pub from: Option<String>,
+    /// The day after its last, or a moment.
+    #[arg(long, value_name = "DATE", requires = "from")]
+    pub until: Option<String>,
+}
+
+/// What "now" is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Clock {
+    /// The log's append time.
+    Wall,
+    /// The newest time of observation.
+    Events,
+}
+
+/// `oneknock run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The roles, separated by commas; all by default.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Role::Gateway, Role::Router, Role::Inbox, Role::Ops])]
+    pub role: Vec<Role>,
+}
+
+/// A role of a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Takes events from agencies.
+    Gateway,
+    /// Decides about visits.
+    Router,
+    /// Shows visits to grid workers.
+    Inbox,
+    /// Shows flows to the ops team.
+    Ops,
+}
+
+/// `oneknock registry …`
+#[derive(Debug, Subcommand)]
+pub enum Registry {
+    /// Publish the whole registry of one mandate: what changed, and what is gone.
+    Import(Import),
+}
+
+/// `oneknock registry import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Grids: grid,name,community,community_name,subdistrict,division,workers.
+    #[arg(long, value_name = "CSV")]
+    pub grids: PathBuf,
+    /// Households: household,grid,address,contact_name,contact_phone.
+    #[arg(long, value_name = "CSV")]
+    pub households: PathBuf,
+    /// Residents: resident,household,name,resident_id,phones,plates, optionally passports,permits.
+    #[arg(long, value_name = "CSV")]
+    pub residents: PathBuf,
+    /// The mandate, where several are in force.
+    #[arg(long, value_name = "ID")]
+    pub mandate: Option<String>,
+    /// Count only; publish nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Also where more than 5 % of the households are gone.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `oneknock mandate …`
+#[derive(Debug, Subcommand)]
+pub enum Mandate {
+    /// All mandates that the log holds.
+    List,
+}
+
+/// `oneknock policy …`
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Say whether a policy file can be applied.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Put a policy into force.
+    Apply {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// `oneknock ops …`
+#[derive(Debug, Subcommand)]
+pub enum Ops {
+    /// Every topic, how much it holds and how it is kept.
+    Topics,
+    /// How far each group of consumers has got.
+    Lag,
+    /// The newest records of a topic.
+    Tail {
+        /// The topic.
+        topic: String,
+        /// How many.
+        #[arg(long, short = 'n', default_value_t = 10)]
+        count: usize,
+        /// Of this partition alone.
+        #[arg(long)]
+        partition: Option<i32>,
+        /// Go on with what comes, until stopped.
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// The way of one event, without personal data.
+    Trace {
+        /// The event's id: 32 hexadecimal digits.
+        event_id: String,
+    },
+    /// Dead letters.
+    #[command(subcommand)]
+    Dlq(Dlq),
+    /// Whether every accepted event has its decision; exit code 1 where not.
+    Ledger,
+}
+
+/// `oneknock ops dlq …`
+#[derive(Debug, Subcommand)]
+pub enum Dlq {
+    /// How many, where, and why.
+    List,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stand_before_or_after_the_other_words() {
+        let lines = [
+            "oneknock --config a.toml ops --json tail t",
+            "oneknock ops tail t --json --config a.toml",
+            "oneknock ops --config a.toml tail --json t",
+            "oneknock --json ops tail t --config a.toml",
+        ];
+        for line in lines {
+            let cli = parse(line);
+            assert_eq!(cli.config, PathBuf::from("a.toml"), "{line}");
+            assert!(cli.json, "{line}");
+            assert!(matches!(cli.command, Command::Ops(Ops::Tail { ref topic, .. }) if topic == "t"), "{line}");
+        }
+        for line in ["oneknock policy apply --config a.toml p.toml", "oneknock policy apply p.toml --config a.toml"] {
+            let cli = parse(line);
+            assert!(matches!(cli.command, Command::Policy(Policy::Apply { ref file }) if file.ends_with("p.toml")), "{line}");
+        }
+        for line in [
+            "oneknock init --clock events --from 2016-10-01 --until 2016-11-01 d",
+            "oneknock init d --clock events --until 2016-11-01 --from 2016-10-01",
+        ] {
+            assert!(matches!(parse(line).command, Command::Init(Init { clock: Clock::Events, .. })), "{line}");
+        }
+    }
+
+    #[test]
+    fn roles_are_a_list_and_all_by_default() {
+        let Command::Run(run) = parse("oneknock run --role gateway,router").command else { panic!("run") };
+        assert_eq!(run.role, [Role::Gateway, Role::Router]);
+        let Command::Run(run) = parse("oneknock run").command else { panic!("run") };
+        assert_eq!(run.role.len(), 4);
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused() {
+        for line in
+            ["oneknock", "oneknock fly", "oneknock run --role cook", "oneknock demo --rate 0", "oneknock ops trace", "oneknock init"]
+        {
+            assert!(Cli::try_parse_from(line.split_whitespace()).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! `oneknock init DIR`: a ready site: configuration, keys, sign-in, policy and a demonstration mandate.
+
+use crate::cli::{Clock, Init};
+use crate::failure::Failure;
+use jiff::civil::Date;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{Timestamp, ToSpan};
+use keys::{Keyring, TokensFile};
+use std::fs;
+use std::path::Path;
+
+/// The demonstration mandate's id.
+pub const MANDATE: &str = "demo-mandate";
+/// How long it is in force where no dates are given.
+const DAYS: i64 = 30;
+const HOURS_OF_A_DAY: i64 = 24;
+/// Hours by which China is ahead of UTC: a date alone means midnight there.
+const CHINA_HOURS: i8 = 8;
+
+/// Writes the site and says what to do next.
+pub fn run(options: &Init) -> Result<(), Failure> {
+    write(options)?;
+    let dir = options.dir.display();
+    println!("A site is ready in {dir}:");
+    println!("  oneknock.toml   addresses, log, limits");
+    println!("  mandate.toml    {MANDATE}: a DEMONSTRATION mandate for all divisions, sources and fields; not for real data");
+    println!("  policy.toml     what makes a visit");
+    println!("  tokens.json     who may sign in (mode 0600): the sources' tokens go to the agencies, the worker's to a phone");
+    println!("  keys/           the mandate's keys: in no topic, and in no backup");
+    println!("Next:");
+    println!("  oneknock run --config {dir}/oneknock.toml");
+    println!("  oneknock registry import --config {dir}/oneknock.toml --grids G.csv --households H.csv --residents R.csv");
+    Ok(())
+}
+
+/// Writes the site.
+pub fn write(options: &Init) -> Result<(), Failure> {
+    let dir = &options.dir;
+    for name in ["oneknock.toml", "tokens.json", "keys", "mandate.toml", "policy.toml", "log"] {
+        if dir.join(name).exists() {
+            return Err(Failure::file(&dir.join(name), "there is a site already; expected a directory without one"));
+        }
+    }
+    let (from, until) = dates(options)?;
+    fs::create_dir_all(dir).map_err(|error| Failure::file(dir, format!("cannot be made: {error}")))?;
+    let keyring = Keyring::init(&dir.join("keys"))?;
+    keyring.create_mandate(MANDATE)?;
+    TokensFile::draw().save(&dir.join("tokens.json"))?;
+    save(&dir.join("policy.toml"), domain::policy::DEFAULT_TOML)?;
+    save(&dir.join("mandate.toml"), &mandate(from, until))?;
+    // Last: a directory with it is a whole site.
+    save(&dir.join("oneknock.toml"), &configuration(options.clock))
+}
+
+fn save(path: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text).map_err(|error| Failure::Failed(anyhow::anyhow!("{}: cannot be written: {error}", path.display())))
+}
+
+fn dates(options: &Init) -> Result<(Timestamp, Timestamp), Failure> {
+    let (Some(from), Some(until)) = (&options.from, &options.until) else {
+        let now = Timestamp::now();
+        let from = Timestamp::from_second(now.as_second())?;
+        return Ok((from, from.checked_add((DAYS * HOURS_OF_A_DAY).hours())?));
+    };
+    let (from, until) = (moment("--from", from)?, moment("--until", until)?);
+    match from < until {
+        true => Ok((from, until)),
+        false => Err(Failure::Usage("--until: expected a moment after --from".to_owned())),
+    }
+}
+
+fn moment(option: &str, text: &str) -> Result<Timestamp, Failure> {
+    let expected = || Failure::Usage(format!("{option}: expected a date such as 2026-01-31, or a moment in RFC 3339"));
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Ok(moment);
+    }
+    let date: Date = text.parse().map_err(|_| expected())?;
+    let china = TimeZone::fixed(Offset::constant(CHINA_HOURS));
+    Ok(date.to_zoned(china).map_err(|_| expected())?.timestamp())
+}
+
+fn mandate(from: Timestamp, until: Timestamp) -> String {
+    format!(
+        r#"# A DEMONSTRATION mandate: it allows everything, and every page says so. Real data needs a real one.
+id = "{MANDATE}"
+version = 1
+title = "Demonstration mandate (not for real data)"
+legal_basis = "none: demonstration with made-up data"
+issued_by = "oneknock init"
+demonstration = true
+purposes = ["demonstration"]
+# "*" is all.
+sources = ["*"]
+fields = ["*"]
+divisions = ["*"]
+max_households = 1000000
+# From, inclusive; until, exclusive.
+valid_from = "{from}"
+valid_until = "{until}"
+"#
+    )
+}
+
+fn configuration(clock: Clock) -> String {
+    let (clock, max_age_days, max_future_minutes) = match clock {
+        Clock::Wall => ("wall", 30, 10),
+        Clock::Events => ("events", 0, 0),
+    };
+    format!(
+        r#"# A site of OneKnock. Every key also comes as ONEKNOCK_<SECTION>_<KEY>; paths are relative to this file.
+
+[log]
+kind = "embedded"                  # or "kafka"
+dir = "./log"                      # embedded: belongs to one process at a time
+bootstrap = "127.0.0.1:9092"       # kafka: first addresses; librdkafka's own properties go under [log.kafka]
+partitions = 12                    # of every topic that is created; the same number everywhere, for good
+schema_registry = ""               # Confluent-compatible URL; empty: built-in ids
+
+[gateway]
+listen = "127.0.0.1:8081"          # for agencies; put TLS in front
+max_age_days = {max_age_days:<19} # older events are too_old; 0: no limit
+max_future_minutes = {max_future_minutes:<13} # from further ahead: in_future; 0: no limit
+
+[router]
+clock = {clock:<26} # "wall": the log's time of append; "events": observed_at, for replays and historic files
+cache = "./cache"                  # may be deleted at any time
+
+[inbox]
+listen = "127.0.0.1:8080"          # for grid workers; put TLS in front
+
+[ops]
+listen = "127.0.0.1:8082"          # metrics, health, reports; on the embedded log also for this site's other commands
+
+[site]
+mandate = "./mandate.toml"         # published where the log holds none
+policy = "./policy.toml"
+
+[keys]
+file = "./keys"
+
+[audit]
+dir = "./audit"                    # who opened whose address and contact
+
+[auth]
+tokens = "./tokens.json"
+
+# One table for each source that `oneknock connect --source NAME` reads.
+# [sources.toll]
+# kind = "files"
+# path = "./drop/toll"
+# format = "ndjson"                # or "csv"
+# event = "highway"                # or "checkpoint", "telecom"
+# source = "highway-authority"     # its name in tokens.json
+"#,
+        clock = format!("\"{clock}\"")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(dir: &Path, clock: Clock, dates: Option<(&str, &str)>) -> Init {
+        let text = |text: &str| text.to_owned();
+        Init { dir: dir.to_owned(), clock, from: dates.map(|dates| text(dates.0)), until: dates.map(|dates| text(dates.1)) }
+    }
+
+    #[test]
+    fn a_site_can_be_read_back_and_is_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = dir.path().join("site");
+        write(&options(&site, Clock::Events, Some(("2016-10-01", "2016-11-01T00:00:00Z")))).unwrap();
+
+        let config = crate::config::load(&site.join("oneknock.toml")).unwrap();
+        assert_eq!((config.max_age_days, config.max_future_minutes), (0, 0));
+        assert_eq!(config.clock, domain::Clock::Events);
+        let mandate = domain::mandate::from_toml(&fs::read_to_string(config.mandate.unwrap()).unwrap()).unwrap();
+        assert_eq!((mandate.id.as_str(), mandate.version, mandate.demonstration), (MANDATE, 1, true));
+        assert_eq!(events::time::format(mandate.valid_from), "2016-09-30T16:00:00Z");
+        assert_eq!(events::time::format(mandate.valid_until), "2016-11-01T00:00:00Z");
+        assert!(mandate.max_households >= 1_000_000);
+        assert!(Keyring::open(&config.keys_dir).unwrap().mandate(MANDATE).is_some());
+        assert_eq!(TokensFile::read(&config.tokens).unwrap().sources.len(), 3);
+
+        let again = write(&options(&site, Clock::Wall, None)).unwrap_err();
+        assert_eq!(again.code(), 2);
+        assert!(again.to_string().contains("oneknock.toml"), "{again}");
+    }
+
+    #[test]
+    fn thirty_days_by_default_with_the_contracts_limits() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&options(dir.path(), Clock::Wall, None)).unwrap();
+        let config = crate::config::load(&dir.path().join("oneknock.toml")).unwrap();
+        assert_eq!((config.max_age_days, config.max_future_minutes), (30, 10));
+        let mandate = domain::mandate::from_toml(&fs::read_to_string(config.mandate.unwrap()).unwrap()).unwrap();
+        assert_eq!(mandate.valid_until.0 - mandate.valid_from.0, 30 * events::time::DAY_MS);
+    }
+
+    #[test]
+    fn dates_that_mean_nothing_are_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for (dates, named) in
+            [(("yesterday", "2016-11-01"), "--from"), (("2016-10-01", "soon"), "--until"), (("2016-10-01", "2016-10-01"), "--until")]
+        {
+            let failure = write(&options(dir.path(), Clock::Wall, Some(dates))).unwrap_err();
+            assert_eq!(failure.code(), 2);
+            assert!(failure.to_string().contains(named), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! One file for each command.
+
+pub mod init;
+pub mod mandate;
+pub mod ops;
+pub mod policy;
+pub mod registry;
+pub mod run;

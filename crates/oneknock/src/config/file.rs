@@ -1,0 +1,318 @@
+//! The file's own shape, its defaults, and the checks that serde does not make.
+
+use super::{Config, LogConfig, LogKind, Source};
+use crate::failure::Failure;
+use domain::Clock;
+use figment::value::{Dict, Value};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    log: LogSection,
+    gateway: GatewaySection,
+    router: RouterSection,
+    inbox: InboxSection,
+    ops: OpsSection,
+    site: SiteSection,
+    sources: BTreeMap<String, SourceSection>,
+    keys: KeysSection,
+    audit: AuditSection,
+    auth: AuthSection,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    #[default]
+    Embedded,
+    Kafka,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LogSection {
+    kind: Kind,
+    dir: String,
+    bootstrap: String,
+    kafka: Dict,
+    partitions: i64,
+    schema_registry: String,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        let (dir, bootstrap) = ("./log".into(), "127.0.0.1:9092".into());
+        Self { kind: Kind::Embedded, dir, bootstrap, kafka: Dict::new(), partitions: 12, schema_registry: String::new() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GatewaySection {
+    listen: String,
+    max_age_days: i64,
+    max_future_minutes: i64,
+}
+
+impl Default for GatewaySection {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8081".into(), max_age_days: 30, max_future_minutes: 10 }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum ClockName {
+    #[default]
+    Wall,
+    Events,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RouterSection {
+    clock: ClockName,
+    cache: String,
+}
+
+impl Default for RouterSection {
+    fn default() -> Self {
+        Self { clock: ClockName::Wall, cache: "./cache".into() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct InboxSection {
+    listen: String,
+}
+
+impl Default for InboxSection {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".into() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct OpsSection {
+    listen: String,
+}
+
+impl Default for OpsSection {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8082".into() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SiteSection {
+    mandate: String,
+    policy: String,
+}
+
+impl Default for SiteSection {
+    fn default() -> Self {
+        Self { mandate: "./mandate.toml".into(), policy: "./policy.toml".into() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SourceKindName {
+    Files,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FormatName {
+    Ndjson,
+    Csv,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum EventName {
+    Checkpoint,
+    Highway,
+    Telecom,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceSection {
+    #[expect(dead_code, reason = "one kind so far; the key says which")]
+    kind: SourceKindName,
+    path: String,
+    format: FormatName,
+    event: EventName,
+    source: String,
+    mandate: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct KeysSection {
+    file: String,
+}
+
+impl Default for KeysSection {
+    fn default() -> Self {
+        Self { file: "./keys".into() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AuditSection {
+    dir: String,
+}
+
+impl Default for AuditSection {
+    fn default() -> Self {
+        Self { dir: "./audit".into() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AuthSection {
+    tokens: String,
+}
+
+impl Default for AuthSection {
+    fn default() -> Self {
+        Self { tokens: "./tokens.json".into() }
+    }
+}
+
+impl File {
+    /// Checks what the types allow and the program does not.
+    pub fn checked(self, path: &Path) -> Result<Config, Failure> {
+        let check = Check { path };
+        let kind = match self.log.kind {
+            Kind::Embedded => LogKind::Embedded(check.path("log.dir", &self.log.dir)?),
+            Kind::Kafka => {
+                let addresses = self.log.bootstrap.split(',').map(str::trim);
+                check.that("log.bootstrap", "host:port, or several separated by commas", addresses.clone().all(is_address))?;
+                LogKind::Kafka { bootstrap: self.log.bootstrap.clone(), properties: check.properties(&self.log.kafka)? }
+            }
+        };
+        let registry = self.log.schema_registry.trim().trim_end_matches('/').to_owned();
+        let is_url = registry.is_empty() || registry.starts_with("http://") || registry.starts_with("https://");
+        check.that("log.schema_registry", "an http:// or https:// URL, or nothing for the built-in ids", is_url)?;
+        let log = LogConfig { kind, partitions: check.number("log.partitions", self.log.partitions, 1, 1000)?, schema_registry: registry };
+
+        let mut sources = BTreeMap::new();
+        for (name, section) in self.sources {
+            sources.insert(name.clone(), check.source(&name, section)?);
+        }
+        Ok(Config {
+            file: path.to_owned(),
+            log,
+            gateway_listen: check.address("gateway.listen", &self.gateway.listen, "127.0.0.1:8081")?,
+            max_age_days: check.number("gateway.max_age_days", self.gateway.max_age_days, 0, 36_500)?,
+            max_future_minutes: check.number("gateway.max_future_minutes", self.gateway.max_future_minutes, 0, 52_560_000)?,
+            clock: match self.router.clock {
+                ClockName::Wall => Clock::Wall,
+                ClockName::Events => Clock::Events,
+            },
+            cache_dir: check.path("router.cache", &self.router.cache)?,
+            inbox_listen: check.address("inbox.listen", &self.inbox.listen, "127.0.0.1:8080")?,
+            ops_listen: check.address("ops.listen", &self.ops.listen, "127.0.0.1:8082")?,
+            mandate: check.optional_path(&self.site.mandate),
+            policy: check.optional_path(&self.site.policy),
+            sources,
+            keys_dir: check.path("keys.file", &self.keys.file)?,
+            audit_dir: check.path("audit.dir", &self.audit.dir)?,
+            tokens: check.path("auth.tokens", &self.auth.tokens)?,
+        })
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && !host.contains(' ') && port.parse::<u16>().is_ok())
+}
+
+struct Check<'a> {
+    path: &'a Path,
+}
+
+impl Check<'_> {
+    fn that(&self, key: &str, expected: &str, holds: bool) -> Result<(), Failure> {
+        if holds { Ok(()) } else { Err(Failure::file(self.path, format!("{key}: expected {expected}"))) }
+    }
+
+    fn number<N: TryFrom<i64>>(&self, key: &str, value: i64, least: i64, most: i64) -> Result<N, Failure> {
+        let expected = format!("an integer from {least} to {most}");
+        let fits = if (least..=most).contains(&value) { N::try_from(value).ok() } else { None };
+        fits.ok_or_else(|| Failure::file(self.path, format!("{key}: expected {expected}")))
+    }
+
+    fn address(&self, key: &str, value: &str, example: &str) -> Result<String, Failure> {
+        self.that(key, &format!("an address and a port, such as {example}"), is_address(value))?;
+        Ok(value.to_owned())
+    }
+
+    fn path(&self, key: &str, value: &str) -> Result<PathBuf, Failure> {
+        self.that(key, "a path", !value.is_empty())?;
+        Ok(self.beside(value))
+    }
+
+    fn optional_path(&self, value: &str) -> Option<PathBuf> {
+        (!value.is_empty()).then(|| self.beside(value))
+    }
+
+    /// Relative to the file's directory.
+    fn beside(&self, value: &str) -> PathBuf {
+        let value = Path::new(value).strip_prefix(".").unwrap_or(Path::new(value));
+        self.path.parent().unwrap_or(Path::new("")).join(value)
+    }
+
+    fn source(&self, name: &str, section: SourceSection) -> Result<Source, Failure> {
+        let key = |key: &str| format!("sources.{name}.{key}");
+        self.that(&key("source"), "the source's name in tokens.json", !section.source.is_empty())?;
+        Ok(Source {
+            path: self.path(&key("path"), &section.path)?,
+            format: match section.format {
+                FormatName::Ndjson => "ndjson".to_owned(),
+                FormatName::Csv => "csv".to_owned(),
+            },
+            event: match section.event {
+                EventName::Checkpoint => "checkpoint".to_owned(),
+                EventName::Highway => "highway".to_owned(),
+                EventName::Telecom => "telecom".to_owned(),
+            },
+            source: section.source,
+            mandate: section.mandate,
+        })
+    }
+
+    /// librdkafka's properties have dots in their names: `ssl.ca.location` in TOML is a table in a table. The message never holds a value.
+    fn properties(&self, tables: &Dict) -> Result<BTreeMap<String, String>, Failure> {
+        let mut found = BTreeMap::new();
+        let mut waiting: Vec<(String, &Value)> = tables.iter().map(|(key, value)| (key.clone(), value)).collect();
+        while let Some((key, value)) = waiting.pop() {
+            let text = match value {
+                Value::String(_, text) => text.clone(),
+                Value::Num(_, number) => match (number.to_i128(), number.to_f64()) {
+                    (Some(whole), _) => whole.to_string(),
+                    (None, Some(real)) => real.to_string(),
+                    (None, None) => return Err(Failure::file(self.path, format!("log.kafka.{key}: expected a string"))),
+                },
+                Value::Bool(_, flag) => flag.to_string(),
+                Value::Dict(_, inner) => {
+                    waiting.extend(inner.iter().map(|(rest, value)| (format!("{key}.{rest}"), value)));
+                    continue;
+                }
+                _ => return Err(Failure::file(self.path, format!("log.kafka.{key}: expected a string, a number, true or false"))),
+            };
+            found.insert(key, text);
+        }
+        Ok(found)
+    }
+}

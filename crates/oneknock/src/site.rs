@@ -1,0 +1,156 @@
+//! A site opened by one process: its log, wherever it lives, and its schemas. Every command is written once, whichever log it is.
+
+use crate::config::{Config, LogKind};
+use crate::failure::Failure;
+use anyhow::Context;
+use eventlog::embedded::Embedded;
+use eventlog::kafka::{Kafka, KafkaConfig};
+use eventlog::remote::Remote;
+use eventlog::schemas::Schemas;
+use eventlog::table::Small;
+use eventlog::{Append, Log, LogError, site_topics};
+use events::{Mandate, Millis, Policy, Record, topics};
+use keys::{Keyring, TokensFile};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a command waits for another one that holds the log and has no listener.
+const HELD_BRIEFLY: Duration = Duration::from_secs(10);
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A site's log and schemas.
+#[derive(Clone)]
+pub struct Site {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// What values mean.
+    pub schemas: Arc<Schemas>,
+}
+
+/// The site's sign-in.
+pub fn tokens(config: &Config) -> Result<TokensFile, Failure> {
+    TokensFile::read(&config.tokens).map_err(|error| Failure::Usage(format!("auth.tokens: {error}")))
+}
+
+/// The site's keys.
+pub fn keyring(config: &Config) -> Result<Arc<Keyring>, Failure> {
+    Keyring::open(&config.keys_dir).map(Arc::new).map_err(|error| Failure::Usage(format!("keys.file: {error}")))
+}
+
+/// Milliseconds since 1970: the one place of this program that asks what time it is, beside `init`.
+pub fn now() -> Millis {
+    Millis(jiff::Timestamp::now().as_millisecond())
+}
+
+/// For a command: its own client on Kafka; on the embedded log by itself, or through the process that holds it.
+pub async fn for_command(config: &Config) -> Result<Site, Failure> {
+    let log = match &config.log.kind {
+        LogKind::Kafka { bootstrap, .. } => kafka(config).await.with_context(|| format!("Kafka at {bootstrap}"))?,
+        LogKind::Embedded(dir) => embedded_or_remote(config, dir).await?,
+    };
+    with_schemas(config, log).await
+}
+
+/// For `run`: the embedded log must be free.
+pub async fn for_run(config: &Config) -> Result<Site, Failure> {
+    let log = match &config.log.kind {
+        LogKind::Kafka { bootstrap, .. } => kafka(config).await.with_context(|| format!("Kafka at {bootstrap}"))?,
+        LogKind::Embedded(dir) => embedded(dir).await?,
+    };
+    with_schemas(config, log).await
+}
+
+async fn with_schemas(config: &Config, log: Arc<dyn Log>) -> Result<Site, Failure> {
+    let url = &config.log.schema_registry;
+    let schemas = Schemas::open(url).await.with_context(|| format!("the schema registry at {url}"))?;
+    Ok(Site { log, schemas })
+}
+
+/// A connection of its own to Kafka.
+pub async fn kafka(config: &Config) -> Result<Arc<dyn Log>, LogError> {
+    let LogKind::Kafka { bootstrap, properties } = &config.log.kind else {
+        return Err(LogError::Refused("log.kind is not kafka".to_owned()));
+    };
+    let settings = KafkaConfig { bootstrap: bootstrap.clone(), properties: properties.clone() };
+    let connected = tokio::task::spawn_blocking(move || Kafka::connect(&settings)).await;
+    connected.map_err(|error| LogError::Refused(error.to_string()))?.map(|log| log as Arc<dyn Log>)
+}
+
+async fn embedded(dir: &Path) -> Result<Arc<dyn Log>, LogError> {
+    let dir = dir.to_owned();
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(&dir)).await;
+    opened.map_err(|error| LogError::Refused(error.to_string()))?.map(|log| log as Arc<dyn Log>)
+}
+
+/// Another command holds the log for a moment, a `run` for good: then its ops listener serves it.
+async fn embedded_or_remote(config: &Config, dir: &Path) -> Result<Arc<dyn Log>, Failure> {
+    let deadline = tokio::time::Instant::now() + HELD_BRIEFLY;
+    loop {
+        let held = match embedded(dir).await {
+            Ok(log) => return Ok(log),
+            Err(held @ LogError::Held { .. }) => held,
+            Err(error) => return Err(error.into()),
+        };
+        let file = tokens(config)?;
+        let Some(entry) = file.admins.first().or(file.ops.first()) else {
+            return Err(Failure::file(&config.tokens, "admins: expected one, to work beside the process that holds the log"));
+        };
+        let url = format!("http://{}", config.ops_listen.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]"));
+        match Remote::connect(&url, entry.token.expose()).await {
+            Ok(log) => return Ok(log),
+            Err(LogError::Away(_)) if tokio::time::Instant::now() < deadline => tokio::time::sleep(LOOK_EVERY).await,
+            Err(error) => return Err(anyhow::anyhow!("{held}, and its ops listener at {url} does not let us in: {error}").into()),
+        }
+    }
+}
+
+/// Creates the topics that are missing.
+pub async fn create_topics(log: &Arc<dyn Log>, partitions: i32) -> Result<(), LogError> {
+    let there = log.topics().await?;
+    let missing: Vec<_> = site_topics(partitions).into_iter().filter(|new| there.iter().all(|info| info.name != new.name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(topics = missing.len(), partitions, "creating topics");
+    log.create_topics(&missing).await
+}
+
+/// How many partitions a topic has.
+pub async fn partitions(log: &Arc<dyn Log>, topic: &str) -> Result<i32, LogError> {
+    let found = log.topics().await?.iter().find(|info| info.name == topic).map(|info| info.partitions);
+    found.ok_or_else(|| LogError::NoTopic(topic.to_owned()))
+}
+
+/// Publishes a record of a small topic under its key; durable when it returns.
+pub async fn publish<R: Record>(site: &Site, topic: &str, key: &str, record: &R) -> Result<(), LogError> {
+    let partitions = partitions(&site.log, topic).await?;
+    let append = Append {
+        topic: topic.to_owned(),
+        partition: topics::partition_of(key.as_bytes(), partitions),
+        key: key.as_bytes().to_vec(),
+        value: Some(site.schemas.codec().encode(record)),
+        headers: vec![],
+    };
+    site.log.append(vec![append]).await.map(|_| ())
+}
+
+/// Mandate and policy where the log holds none. The same from every process that starts: whoever is first changes nothing for the others.
+pub async fn publish_first(site: &Site, mandate: Option<&Mandate>, policy: Option<&Policy>) -> Result<(), LogError> {
+    if let Some(mandate) = mandate {
+        let held = Small::<Mandate>::open(Arc::clone(&site.log), Arc::clone(&site.schemas), topics::MANDATES).await?;
+        if held.all().is_empty() {
+            publish(site, topics::MANDATES, &mandate.id, mandate).await?;
+            tracing::info!(mandate = %mandate.id, version = mandate.version, demonstration = mandate.demonstration, "mandate published");
+        }
+    }
+    if let Some(policy) = policy {
+        let held = Small::<Policy>::open(Arc::clone(&site.log), Arc::clone(&site.schemas), topics::POLICIES).await?;
+        if held.get(topics::POLICY_KEY).is_none() {
+            publish(site, topics::POLICIES, topics::POLICY_KEY, policy).await?;
+            tracing::info!(version = policy.version, "policy published");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! A site by its commands alone: init, run, commands beside it, SIGTERM; and what is wrong is said with the right exit code.
+
+mod common;
+
+use common::{Running, oneknock, output, said, site};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+fn json(words: &[&str]) -> (Option<i32>, Value) {
+    let (code, out, error) = said(&output(words));
+    (code, serde_json::from_str(&out).unwrap_or_else(|wrong| panic!("{words:?}: {wrong}: {out} {error}")))
+}
+
+#[test]
+fn a_site_runs_answers_commands_beside_it_and_ends_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path());
+    let mode = fs::metadata(dir.path().join("tokens.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let mut running = Running::start(oneknock(&["run", "--config", &site.config]));
+    running.wait_for("ready");
+
+    // A second run says who holds the log.
+    let (code, _, error) = said(&output(&["run", "--config", &site.config]));
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains(&format!("held by process {}", running.id())), "{error}");
+
+    // Commands work through the ops listener of the process that holds it.
+    let (code, topics) = json(&["ops", "--json", "topics", "--config", &site.config]);
+    assert_eq!(code, Some(0));
+    assert_eq!(topics["missing"], serde_json::json!([]));
+    let (code, mandates) = json(&["mandate", "list", "--config", &site.config, "--json"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(mandates["mandates"][0]["id"], "demo-mandate");
+    assert_eq!(mandates["mandates"][0]["in_force"], true);
+    let (code, ledger) = json(&["--config", &site.config, "ops", "ledger", "--json"]);
+    assert_eq!((code, &ledger["closed"], &ledger["accepted"]), (Some(0), &true.into(), &0.into()));
+
+    let policy = dir.path().join("policy.toml");
+    let (code, out, error) = said(&output(&["policy", "apply", policy.to_str().unwrap(), "--config", &site.config]));
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.contains("in force"), "{out}");
+    let (code, tail, _) = said(&output(&["ops", "tail", "control.policies.v1", "--json", "--config", &site.config]));
+    assert_eq!(code, Some(0));
+    let versions: Vec<i64> =
+        tail.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["value"]["version"].as_i64().unwrap()).collect();
+    assert!(matches!(versions[..], [1, applied] if applied > 1_700_000_000_000), "{versions:?}");
+
+    running.signal("TERM");
+    let status = running.end();
+    assert_eq!(status.code(), Some(0), "{}", running.rest());
+
+    // With none running, the same command opens the log itself, and answers the same.
+    let (code, again) = json(&["mandate", "list", "--json", "--config", &site.config]);
+    assert_eq!((code, again), (Some(0), mandates));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path());
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", site.ports[1])).unwrap();
+    let (code, _, error) = said(&output(&["run", "--config", &site.config]));
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("gateway.listen") && error.contains(&site.ports[1].to_string()), "{error}");
+}
+
+#[test]
+fn what_is_wrong_is_named_and_the_exit_code_is_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path());
+    let bad = dir.path().join("bad.toml");
+    fs::write(&bad, "window_days = 27\n").unwrap();
+    let missing = dir.path().join("none.toml");
+    let (bad, missing) = (bad.to_str().unwrap(), missing.to_str().unwrap());
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["fly"], &["fly"]),
+        (&["run", "--config", missing], &["none.toml", "not found"]),
+        (&["policy", "check", bad], &["bad.toml", "window_days"]),
+        (&["policy", "apply", bad, "--config", &site.config], &["bad.toml", "window_days"]),
+        (&["init", dir.path().to_str().unwrap()], &["oneknock.toml", "already"]),
+        (&["ops", "trace", "nonsense", "--config", &site.config], &["EVENT_ID", "32"]),
+        (&["ops", "tail", "control.policies.v1", "--count", "99999", "--config", &site.config], &["count", "10000"]),
+    ];
+    for (words, named) in cases {
+        let (code, _, error) = said(&output(words));
+        assert_eq!(code, Some(2), "{words:?}: {error}");
+        for name in *named {
+            assert!(error.contains(name), "{words:?}: {error} should name {name}");
+        }
+    }
+
+    let mut command = oneknock(&["run", "--config", &site.config]);
+    let (code, _, error) = said(&command.env("ONEKNOCK_LOG_PARTITIONS", "many").output().unwrap());
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("ONEKNOCK_LOG_PARTITIONS") && error.contains("integer"), "{error}");
+
+    fs::remove_file(dir.path().join("mandate.toml")).unwrap();
+    let (code, _, error) = said(&output(&["run", "--config", &site.config]));
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("site.mandate") && error.contains("mandate.toml"), "{error}");
+}
+
+#[test]
+fn policy_check_takes_what_init_wrote() {
+    let dir = tempfile::tempdir().unwrap();
+    site(dir.path());
+    let policy = dir.path().join("policy.toml");
+    let (code, out, error) = said(&output(&["policy", "check", policy.to_str().unwrap()]));
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.contains("14 days"), "{out}");
+}
