@@ -5,7 +5,7 @@
 
 mod cleaning;
 mod committer;
-mod groups;
+pub(crate) mod groups;
 mod lock;
 mod partition;
 mod reader;

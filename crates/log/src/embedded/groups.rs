@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 /// All groups of a log.
 #[derive(Default)]
-pub(super) struct Groups {
+pub(crate) struct Groups {
     groups: Mutex<HashMap<String, Group>>,
 }
 

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Replicas of a topic where there are as many brokers.
 const REPLICAS_MAX: i32 = 3;
 /// Settings that are told even where they stand at the brokers' default.
@@ -85,10 +86,19 @@ impl Admin {
         Ok(())
     }
 
-    /// First and end offset. Blocks.
+    /// First and end offset. Blocks; asks again where the partition has just got another leader, which librdkafka does not do by itself.
     pub(super) fn offsets(&self, topic: &str, partition: i32) -> Result<(i64, i64), LogError> {
         self.check_partition(topic, partition)?;
-        self.offsets_within(topic, partition, ANSWER_TIMEOUT)
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        loop {
+            let asked = self.offsets_within(topic, partition, deadline.saturating_duration_since(Instant::now()));
+            if !matches!(asked, Err(LogError::Away(_))) || Instant::now() > deadline {
+                return asked;
+            }
+            std::thread::sleep(ASK_AGAIN);
+            // The answer, or the lack of one, shows with the next question.
+            let _ = self.learn_topics();
+        }
     }
 
     pub(super) fn offsets_within(&self, topic: &str, partition: i32, timeout: Duration) -> Result<(i64, i64), LogError> {
@@ -132,7 +142,7 @@ impl Admin {
             if Instant::now() > deadline {
                 return Err(LogError::Away(format!("topics created but without a leader: {}", names.join(", "))));
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(ASK_AGAIN);
         }
     }
 

@@ -34,7 +34,7 @@ const OURS: &[(&str, &str)] = &[
     ("retries", "the time limit ends a delivery, not a number"),
     ("transactional.id", "transactions are not used"),
     ("partitioner", "partitions are computed by the program"),
-    ("isolation.level", "transactions are not used"),
+    ("isolation.level", "what a foreign transaction has aborted is not to be read"),
     ("enable.auto.commit", "positions live in the topics"),
     ("auto.commit.enable", "positions live in the topics"),
     ("enable.auto.offset.store", "positions live in the topics"),
@@ -120,6 +120,8 @@ impl KafkaConfig {
         config.set("group.id", group).set("group.protocol", "classic").set("partition.assignment.strategy", "range");
         config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false").set("enable.partition.eof", "true");
         config.set("auto.offset.reset", "earliest").set("allow.auto.create.topics", "false");
+        // Ours has no transactions; what an agency's program has aborted is not to be read. Ends of partitions are asked for alike.
+        config.set("isolation.level", "read_committed");
         config
     }
 
