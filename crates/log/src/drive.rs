@@ -267,7 +267,7 @@ impl<L: Logic> Driver<L> {
     }
 
     /// For displays alone: a failure is no more than a line in the log.
-    async fn note_positions(&self) {
+    async fn note_positions(&mut self) {
         let positions: Vec<From> = self.held.values().flat_map(|held| held.owner.positions()).collect();
         if !positions.is_empty()
             && let Err(error) = self.wanted.log.note_position(&self.wanted.group, &positions).await

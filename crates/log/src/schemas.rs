@@ -130,11 +130,7 @@ impl Schemas {
     /// wire format's 5) stands for the prefix. A tombstone has no value: `NoPrefix`.
     pub async fn decode<R: events::Record>(&self, record: &Record) -> Result<R, CodecError> {
         let value = record.value.as_deref().ok_or(CodecError::NoPrefix)?;
-        let header = match record.header(VALUE_SCHEMA_ID_HEADER) {
-            None => None,
-            Some([0, id @ ..] | id) if id.len() == 4 => Some(u32::from_be_bytes([id[0], id[1], id[2], id[3]])),
-            Some(_) => return Err(CodecError::NoPrefix),
-        };
+        let header = header_id(record)?;
         match self.codec().decode_with(value, header) {
             Err(CodecError::UnknownSchema(id)) => {
                 self.learn(id).await?;
@@ -225,5 +221,17 @@ impl Registry {
     /// The address without what stands before an `@`.
     fn shown(&self) -> &str {
         self.url.rsplit_once('@').map_or(&self.url, |(_, shown)| shown)
+    }
+}
+
+/// The schema id that a record's header `__value_schema_id` gives: 4 bytes, big-endian, or the wire format's 5.
+///
+/// # Errors
+/// `NoPrefix` where the header is of another form.
+pub fn header_id(record: &Record) -> Result<Option<u32>, CodecError> {
+    match record.header(VALUE_SCHEMA_ID_HEADER) {
+        None => Ok(None),
+        Some([0, id @ ..] | id) if id.len() == 4 => Ok(Some(u32::from_be_bytes([id[0], id[1], id[2], id[3]]))),
+        Some(_) => Err(CodecError::NoPrefix),
     }
 }

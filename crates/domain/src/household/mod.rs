@@ -11,9 +11,7 @@ mod signals;
 mod tables;
 
 use crate::Clock;
-use events::{
-    Action, Arrival, Covered, Decision, GridEntry, HouseholdEntry, JudgedBy, Left, Level, Mandate, Millis, Policy, Task, TaskState,
-};
+use events::{Action, Arrival, Covered, Decision, GridEntry, JudgedBy, Left, Level, Mandate, Millis, Policy, Task, TaskState};
 
 /// What the household is judged by, besides itself.
 pub struct Context<'a> {
@@ -121,6 +119,8 @@ pub fn new_task(mandate: &str, household: &str) -> Task {
 
 /// Applies one input. A repeated one changes nothing, and what it had to tell is told again.
 pub fn apply(task: &mut Task, input: &Input<'_>, context: &Context<'_>) -> Effects {
+    // A record that is judged by all that is newest stays so, whatever comes; a new one is.
+    let current = task.stays.is_empty() && task.episode == 0 || !is_outdated(task, context);
     let mut household = Household { task, context, out: Effects::default(), visible: false };
     household.expire_if_over();
     match *input {
@@ -128,7 +128,11 @@ pub fn apply(task: &mut Task, input: &Input<'_>, context: &Context<'_>) -> Effec
         Input::Action(action) => household.action(action),
         Input::Tables => household.tables(),
     }
-    household.finish()
+    let effects = household.finish();
+    if current && effects.changed {
+        task.judged_by = tables::judged_by(task, context);
+    }
+    effects
 }
 
 /// What stands in the record and was to be told: for the next owner. Decisions only where they may not have been sent.

@@ -1,0 +1,241 @@
+//! What both loops look at: mandates, policy, grids, identifiers, households' entries. Followed by this process, shared by its owners.
+
+use async_trait::async_trait;
+use domain::household::Grids;
+use domain::{Clock, policy};
+use eventlog::drive::Tables;
+use eventlog::schemas::Schemas;
+use eventlog::table::{Change, MemoryStore, SledStore, Small, Store, StoreError, Table};
+use eventlog::{Log, LogError};
+use events::topics::{GRIDS, HOUSEHOLDS, IDENTIFIERS, MANDATES, POLICIES, POLICY_KEY};
+use events::{Codec, CodecError, GridEntry, HouseholdEntry, Identifier, IdentifierLink, Mandate, Policy};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// The tables of a site, and what else both loops need.
+pub struct Site {
+    /// What "now" is.
+    pub clock: Clock,
+    /// Of every keyed topic.
+    pub partitions: i32,
+    schemas: Arc<Schemas>,
+    /// Schema ids that no record of ours has; asked for at the next catching up.
+    unknown_schemas: Mutex<HashSet<u32>>,
+    mandates: Arc<Small<Mandate>>,
+    policies: Arc<Small<Policy>>,
+    grids: Arc<Small<GridEntry>>,
+    grid_snapshot: RwLock<Arc<GridMap>>,
+    identifiers: Arc<Table>,
+    households: Arc<Table>,
+    entries: Arc<Entries>,
+}
+
+/// Grids by their code.
+pub type GridMap = HashMap<String, GridEntry>;
+
+/// Where the site's caches may lie; none: everything is folded anew.
+pub type CacheDir<'a> = Option<&'a Path>;
+
+impl Site {
+    /// Opens the tables and reads each to its end.
+    ///
+    /// # Errors
+    /// The log is away, or a topic is missing.
+    pub async fn open(
+        log: &Arc<dyn Log>,
+        schemas: Arc<Schemas>,
+        clock: Clock,
+        partitions: i32,
+        caches: CacheDir<'_>,
+    ) -> Result<Arc<Site>, LogError> {
+        let mandates = Small::open(log.clone(), schemas.clone(), MANDATES).await?;
+        let policies = Small::open(log.clone(), schemas.clone(), POLICIES).await?;
+        let grids = Small::<GridEntry>::open(log.clone(), schemas.clone(), GRIDS).await?;
+        let identifiers = Table::open(log.clone(), IDENTIFIERS, store(caches.map(|dir| dir.join("identifiers"))).await).await?;
+        let entries = Arc::new(Entries { schemas: schemas.clone(), kept: RwLock::default() });
+        let households = Table::open(log.clone(), HOUSEHOLDS, Box::new(EntryStore(entries.clone()))).await?;
+        let site = Site {
+            clock,
+            partitions,
+            schemas,
+            unknown_schemas: Mutex::default(),
+            mandates,
+            policies,
+            grids,
+            grid_snapshot: RwLock::default(),
+            identifiers,
+            households,
+            entries,
+        };
+        site.refresh_grids();
+        Ok(Arc::new(site))
+    }
+
+    /// The codec of now.
+    pub fn codec(&self) -> Arc<Codec> {
+        self.schemas.codec()
+    }
+
+    /// A mandate by its id.
+    pub fn mandate(&self, id: &str) -> Option<Arc<Mandate>> {
+        self.mandates.get(id)
+    }
+
+    /// The policy in force, or the default.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policies.get(POLICY_KEY).unwrap_or_else(|| Arc::new(policy::default_policy()))
+    }
+
+    /// The grids of now.
+    pub fn grids(&self) -> Arc<GridMap> {
+        self.grid_snapshot.read().clone()
+    }
+
+    /// What the registry says of a household: version and grid.
+    pub fn entry(&self, key: &str) -> Option<(i64, Arc<str>)> {
+        self.entries.kept.read().values.get(key).cloned()
+    }
+
+    /// The households of an identifier.
+    pub fn links(&self, identifier: &Identifier) -> Option<IdentifierLink> {
+        let value = self.identifiers.get(&identifier.token.to_string())?;
+        let link = self.codec().decode::<IdentifierLink>(&value);
+        link.inspect_err(|error| tracing::warn!(%error, "an identifier's links cannot be read")).ok()
+    }
+
+    /// A value's schema id is unknown: it is asked for when the tables are caught up. Answers whether asking again can help.
+    pub fn ask_for_schema(&self, error: &CodecError, asked: &mut HashSet<u32>) -> bool {
+        match error {
+            CodecError::UnknownSchema(id) if asked.insert(*id) => self.unknown_schemas.lock().insert(*id),
+            _ => false,
+        }
+    }
+
+    fn refresh_grids(&self) {
+        let grids = self.grids.all().into_iter().map(|(code, grid)| (code, (*grid).clone())).collect();
+        *self.grid_snapshot.write() = Arc::new(grids);
+    }
+
+    /// Forwards the keys that change to the loops: identifiers to the first, the rest to the second.
+    pub fn spawn_changes(self: &Arc<Site>) -> (mpsc::Receiver<TableChange>, mpsc::Receiver<TableChange>) {
+        let ((travellers, first), (households, second)) = (mpsc::channel(64), mpsc::channel(64));
+        let forward = |topic: &'static str, mut changes: mpsc::UnboundedReceiver<Vec<String>>, to: mpsc::Sender<TableChange>| {
+            let site = self.clone();
+            tokio::spawn(async move {
+                while let Some(keys) = changes.recv().await {
+                    if topic == GRIDS {
+                        site.refresh_grids();
+                    }
+                    if to.send((topic, Arc::new(keys))).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        };
+        forward(IDENTIFIERS, self.identifiers.subscribe(), travellers);
+        forward(HOUSEHOLDS, self.households.subscribe(), households.clone());
+        forward(GRIDS, self.grids.subscribe(), households.clone());
+        forward(MANDATES, self.mandates.subscribe(), households.clone());
+        forward(POLICIES, self.policies.subscribe(), households);
+        (first, second)
+    }
+}
+
+/// A table's topic and the keys that changed.
+pub type TableChange = (&'static str, Arc<Vec<String>>);
+
+async fn store(dir: Option<std::path::PathBuf>) -> Box<dyn Store> {
+    let Some(dir) = dir else { return Box::new(MemoryStore::new()) };
+    match tokio::task::spawn_blocking(move || SledStore::open(&dir)).await {
+        Ok(Ok(store)) => Box::new(store),
+        failed => {
+            let error = failed.err().map_or_else(|| "it is in use or damaged".to_owned(), |error| error.to_string());
+            tracing::warn!(error, "no cache on disk for the identifiers; they are kept in memory");
+            Box::new(MemoryStore::new())
+        }
+    }
+}
+
+#[async_trait]
+impl Tables for Site {
+    async fn catch_up(&self) -> Result<(), LogError> {
+        let unknown: Vec<u32> = self.unknown_schemas.lock().drain().collect();
+        for id in unknown {
+            if let Err(error) = self.schemas.learn(id).await {
+                tracing::warn!(id, %error, "a schema id stays unknown");
+            }
+        }
+        self.mandates.catch_up().await?;
+        self.policies.catch_up().await?;
+        self.grids.catch_up().await?;
+        self.refresh_grids();
+        self.identifiers.catch_up().await?;
+        self.households.catch_up().await
+    }
+}
+
+/// A snapshot of the grids, for the pure core.
+pub struct Snapshot(pub Arc<GridMap>);
+
+impl Grids for Snapshot {
+    fn grid(&self, code: &str) -> Option<&GridEntry> {
+        self.0.get(code)
+    }
+}
+
+/// Households' entries, decoded as far as the router needs them: some 100 bytes each.
+struct Entries {
+    schemas: Arc<Schemas>,
+    kept: RwLock<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    values: HashMap<Box<str>, (i64, Arc<str>)>,
+    grids: HashSet<Arc<str>>,
+    notes: HashMap<Box<str>, Vec<u8>>,
+}
+
+struct EntryStore(Arc<Entries>);
+
+impl Store for EntryStore {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.kept.read().notes.get(key).cloned())
+    }
+
+    fn apply(&self, changes: &[Change<'_>]) -> Result<(), StoreError> {
+        let codec = self.0.schemas.codec();
+        let mut kept = self.0.kept.write();
+        for (key, value) in changes {
+            match value {
+                Some(note) if key.starts_with('\0') => drop(kept.notes.insert((*key).into(), note.to_vec())),
+                None => drop(kept.values.remove(*key)),
+                Some(value) => match codec.decode::<HouseholdEntry>(value) {
+                    Ok(entry) => {
+                        let grid = kept.grids.get(entry.grid.as_str()).cloned().unwrap_or_else(|| Arc::from(entry.grid.as_str()));
+                        kept.grids.insert(grid.clone());
+                        kept.values.insert((*key).into(), (entry.version, grid));
+                    }
+                    Err(error) => tracing::warn!(%error, "a household's entry cannot be read"),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
+        *self.0.kept.write() = Kept::default();
+        Ok(())
+    }
+
+    fn each(&self, _: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.0.kept.read().values.len()
+    }
+}
