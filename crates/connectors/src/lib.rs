@@ -5,8 +5,13 @@
 
 pub mod gateway;
 pub mod intake;
+pub mod registry;
+pub mod sources;
 
+mod appender;
 mod now;
+mod rejects;
 mod replay;
 
+pub use appender::Connect;
 pub use now::now_ms;

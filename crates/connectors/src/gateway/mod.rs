@@ -14,6 +14,7 @@ mod problem;
 mod sign_in;
 mod status;
 
+use crate::appender::{Appender, Connect};
 use crate::intake::Rules;
 use axum::Router;
 use axum::extract::State;
@@ -73,8 +74,10 @@ impl Config {
 /// What the gateway and every source work with.
 #[derive(Clone)]
 pub struct Site {
-    /// The log.
+    /// The log, for reading.
     pub log: Arc<dyn Log>,
+    /// Opens a handle for appending: again whenever one has failed.
+    pub connect: Connect,
     /// Reads and writes values.
     pub schemas: Arc<Schemas>,
     /// The mandates' keys.
@@ -113,6 +116,7 @@ struct Gateway {
     identifiers: Arc<Table>,
     followed: Followed,
     budget: Arc<Budget>,
+    appender: Arc<Appender>,
 }
 
 type Shared = State<Arc<Gateway>>;
@@ -132,7 +136,8 @@ pub async fn run(
     let follower = follow::follow(Arc::clone(&site.log), Arc::clone(&site.schemas), site.partitions, followed.clone(), shutdown.clone());
     let follower = tokio::spawn(follower);
     let keys = tokio::spawn(watch_mandates(site.clone(), shutdown.clone()));
-    let gateway = Arc::new(Gateway { site, sign_in, identifiers, followed, budget: Arc::default() });
+    let appender = Arc::new(Appender::new(Arc::clone(&site.connect)));
+    let gateway = Arc::new(Gateway { site, sign_in, identifiers, followed, budget: Arc::default(), appender });
     let served = axum::serve(listener, router(gateway)).with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future();
     tokio::pin!(served);
     tokio::select! {

@@ -6,6 +6,7 @@ use super::memory::{Flight, Judged, Memory, SourceRef, Verdict};
 use super::problem::Problem;
 use super::sign_in::{self, Source};
 use super::{BODY_BYTES_MAX, Gateway, Shared};
+use crate::appender::Appender;
 use crate::intake::{self, Context, Prepared, Refusal, RefusalCode};
 use crate::now::now_ms;
 use axum::Json;
@@ -14,7 +15,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use eventlog::{Append, Log};
+use eventlog::Append;
 use events::{EventId, SourceKind};
 use futures::StreamExt;
 use serde::Serialize;
@@ -24,8 +25,8 @@ use std::time::Duration;
 
 /// A body that takes longer is given up.
 const BODY_WITHIN: Duration = Duration::from_secs(60);
-/// The log has so long to make a request's records durable.
-const DURABLE_WITHIN: Duration = Duration::from_secs(30);
+/// The log has so long to make a request's records durable: longer than a handle waits before it gives up by itself.
+const DURABLE_WITHIN: Duration = Duration::from_secs(35);
 /// Larger bodies are worked on beside the threads that serve others.
 const BESIDE_BYTES: usize = 32 << 10;
 
@@ -217,8 +218,8 @@ async fn append(gateway: &Gateway, share: Share, outcomes: Vec<Outcome>) -> Resu
     }
     // On a task of its own: a caller who hangs up must not leave records under way for ever.
     let landing = Landing { memory: Arc::clone(&gateway.followed.memory), flight, records: flying, at: None };
-    let log = Arc::clone(&gateway.site.log);
-    let own = tokio::spawn(make_durable(log, appends, landing, share));
+    let appender = Arc::clone(&gateway.appender);
+    let own = tokio::spawn(make_durable(appender, appends, landing, share));
     let mut durable = own.await.unwrap_or(false);
     for other in rests_on {
         durable &= tokio::time::timeout(DURABLE_WITHIN, other.is_durable()).await.unwrap_or(false);
@@ -226,10 +227,10 @@ async fn append(gateway: &Gateway, share: Share, outcomes: Vec<Outcome>) -> Resu
     if durable { Ok(answer) } else { Err(Problem::log_away()) }
 }
 
-async fn make_durable(log: Arc<dyn Log>, appends: Vec<Append>, mut landing: Landing, _share: Share) -> bool {
+async fn make_durable(appender: Arc<Appender>, appends: Vec<Append>, mut landing: Landing, _share: Share) -> bool {
     if !appends.is_empty() {
-        match tokio::time::timeout(DURABLE_WITHIN, log.append(appends)).await {
-            Ok(Ok(_)) => {}
+        match tokio::time::timeout(DURABLE_WITHIN, appender.append(appends)).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::error!(%error, records = landing.records.len(), "records could not be made durable");
                 return false;
