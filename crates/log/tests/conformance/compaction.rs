@@ -5,8 +5,7 @@ use eventlog::{Append, Record};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::collections::HashMap;
 
-const COMPACTED: &[(&str, &str)] =
-    &[("cleanup.policy", "compact"), ("min.compaction.lag.ms", "0"), ("delete.retention.ms", "86400000")];
+const COMPACTED: &[(&str, &str)] = &[("cleanup.policy", "compact"), ("min.compaction.lag.ms", "0"), ("delete.retention.ms", "86400000")];
 
 /// What is left must be what was appended there, in order, with the newest of every key among it.
 fn assert_compacted(records: &[Record], appended: &[Append]) {
