@@ -5,6 +5,8 @@
 mod command;
 mod demo;
 mod deploy;
+mod kill;
+mod latency;
 mod parts;
 mod paths;
 mod setup;
@@ -30,6 +32,12 @@ enum Task {
     Test(test::Args),
     /// Runs the suite over a folder of real and hostile data outside the repository.
     TestShared(shared::Args),
+    /// Kills the whole process at random moments under load: nothing may be lost or doubled. `--log embedded|kafka --count N [--seed S] [--json]`
+    #[command(disable_help_flag = true)]
+    Kill(kill::Args),
+    /// Times an event from the gateway's 202 to the worker's stream. `--rate 200 [--seconds 30] [--log embedded|kafka] [--json]`
+    #[command(disable_help_flag = true)]
+    Latency(kill::Args),
     /// Checks compose file, manifests, image, topics, alerts and dashboard under deploy/.
     Deploy,
 }
@@ -39,6 +47,8 @@ fn main() -> ExitCode {
         Task::Setup => setup::run(),
         Task::Test(args) => test::run(&args),
         Task::TestShared(args) => shared::run(&args),
+        Task::Kill(args) => kill::run(&args),
+        Task::Latency(args) => latency::run(&args),
         Task::Deploy => deploy::run(),
     };
     match done {

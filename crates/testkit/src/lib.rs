@@ -1,8 +1,10 @@
-//! testkit
+//! What tests stand on: real Kafka and schema registry, whole sites, made-up people, and judges that share no code with the judged.
 
 mod guarded;
 pub mod histories;
 pub mod kafka;
-mod parts;
+pub mod oracle;
+pub mod parts;
 pub mod ports;
 pub mod registry;
+pub mod site;

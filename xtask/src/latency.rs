@@ -1,0 +1,9 @@
+//! `cargo xtask latency`: builds the binary and the check that times it, and runs the check with the words given.
+
+use crate::kill::{Args, check};
+use anyhow::Result;
+
+/// Runs it.
+pub fn run(args: &Args) -> Result<()> {
+    check("latency", args)
+}
