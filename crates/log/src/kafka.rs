@@ -65,8 +65,8 @@ impl Log for KafkaLog {
     /// As the trait says. Copies the records into the producer's memory (128 MiB at most); where that is full it holds the calling thread
     /// until there is room again or the handle ends, so callers keep less than that under way.
     fn append(&self, records: Vec<Append>) -> Acknowledgement {
-        match self.admin.check_partitions(&records) {
-            Ok(()) => self.appender.append(records),
+        match self.admin.check(&records) {
+            Ok(()) => self.appender.append(&records),
             Err(error) => futures::future::ready(Err(error)).boxed(),
         }
     }

@@ -1,5 +1,8 @@
 //! What only a real Apache Kafka can show: the Java client's partitions, brokers and clients that die, groups, and what others write.
 
+mod conformance;
+
+use conformance::Under;
 use eventlog::kafka::{Kafka, KafkaConfig};
 use eventlog::{Acknowledgement, Append, Assignment, Batch, From, Log, LogError, NewTopic, Reader};
 use events::topics::partition_of;
@@ -23,6 +26,15 @@ fn config(bootstrap: &str, properties: &[(&str, &str)]) -> KafkaConfig {
 
 fn shared() -> &'static str {
     &testkit::kafka::shared().unwrap().bootstrap
+}
+
+async fn make() -> Under {
+    Under { log: Kafka::connect(&config(shared(), &[("session.timeout.ms", "6000")])).unwrap(), compact: None, keep: Box::new(()) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_conforms() {
+    conformance::suite(make).await;
 }
 
 async fn topic(log: &Kafka, name: &str, partitions: i32) {

@@ -1,11 +1,35 @@
 //! What the simulated log promises beyond the interface: one seed is one history, and faults never break order within a handle and
 //! partition, nor leave a hole.
 
-use eventlog::simulated::{Faults, SimulatedCore, Ticket};
+mod conformance;
+
+use conformance::Under;
+use eventlog::simulated::{Faults, Simulated, SimulatedCore, Ticket};
 use eventlog::{Append, LogError, NewTopic};
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const PARTITIONS: i32 = 3;
+
+async fn make() -> Under {
+    let log = Simulated::new(1);
+    // The suite wants today.
+    log.advance(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap());
+    let compacted = log.clone();
+    let compact: conformance::Compact = Box::new(move |topic| {
+        let log = compacted.clone();
+        Box::pin(async move {
+            log.advance(1);
+            log.compact(&topic, 0).unwrap();
+        })
+    });
+    Under { log, compact: Some(compact), keep: Box::new(()) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn simulated_log_conforms() {
+    conformance::suite(make).await;
+}
 
 struct History {
     /// By partition: handle and number of each record, in the log's order.

@@ -13,13 +13,17 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Replicas of a topic where there are as many brokers.
 const REPLICAS_MAX: i32 = 3;
+/// A topic's setting for the greatest batch, what is taken for it before it has been asked for, and what framing takes of it.
+const RECORD_BYTES_KEY: &str = "max.message.bytes";
+const RECORD_BYTES_MAX: usize = 1_000_000;
+const FRAMING_BYTES: usize = 512;
 /// Settings that are told even where they stand at the brokers' default.
 const ALWAYS_TOLD: &[&str] = &[
     "cleanup.policy",
@@ -31,56 +35,80 @@ const ALWAYS_TOLD: &[&str] = &[
     "segment.ms",
 ];
 
+/// What appending needs to know of a topic.
+#[derive(Clone, Copy)]
+struct Known {
+    partitions: i32,
+    record_bytes_max: usize,
+}
+
 pub(super) struct Admin {
     client: AdminClient<Context>,
-    // Partitions of every topic, as far as anybody has asked: an append to a topic that is not there must be told at once.
-    partitions: RwLock<HashMap<String, i32>>,
+    // As far as anybody has asked: an append that cannot work must be told at once, for one that fails later ends the handle.
+    known: RwLock<HashMap<String, Known>>,
     noters: Mutex<HashMap<String, Arc<BaseConsumer<Context>>>>,
 }
 
 impl Admin {
     pub(super) fn open(config: &KafkaConfig) -> Result<Admin, LogError> {
         let client = AdminClient::from_config_and_context(&config.admin(), Context).map_err(|error| sorted(&error))?;
-        Ok(Admin { client, partitions: RwLock::default(), noters: Mutex::default() })
+        Ok(Admin { client, known: RwLock::default(), noters: Mutex::default() })
     }
 
     /// Asks for all topics, which creates none even where brokers create what is asked for. Blocks.
     pub(super) fn learn_topics(&self) -> Result<Metadata, LogError> {
         let metadata = self.client.inner().fetch_metadata(None, ANSWER_TIMEOUT).map_err(|error| sorted(&error))?;
-        let known = metadata.topics().iter().map(|topic| (topic.name().to_owned(), count(topic.partitions().len())));
-        *self.partitions.write() = known.collect();
+        let mut known = self.known.write();
+        let topics = metadata.topics().iter().map(|topic| {
+            let record_bytes_max = known.get(topic.name()).map_or(RECORD_BYTES_MAX, |known| known.record_bytes_max);
+            (topic.name().to_owned(), Known { partitions: count(topic.partitions().len()), record_bytes_max })
+        });
+        *known = topics.collect();
+        drop(known);
         Ok(metadata)
     }
 
     /// # Errors
     /// [`LogError::NoTopic`]. Asks the brokers (blocking) only where it does not know the topic yet.
     pub(super) fn partitions(&self, topic: &str) -> Result<i32, LogError> {
-        let known = self.partitions.read().get(topic).copied();
-        if let Some(partitions) = known {
-            return Ok(partitions);
+        self.known(topic).map(|known| known.partitions)
+    }
+
+    fn known(&self, topic: &str) -> Result<Known, LogError> {
+        let known = self.known.read().get(topic).copied();
+        if let Some(known) = known {
+            return Ok(known);
         }
         self.learn_topics()?;
-        self.partitions.read().get(topic).copied().ok_or_else(|| LogError::NoTopic(topic.to_owned()))
+        self.known.read().get(topic).copied().ok_or_else(|| LogError::NoTopic(topic.to_owned()))
     }
 
-    fn check_partition(&self, topic: &str, partition: i32) -> Result<(), LogError> {
-        if partition >= self.partitions(topic)? {
+    fn check_partition(&self, topic: &str, partition: i32) -> Result<Known, LogError> {
+        let mut known = self.known(topic)?;
+        if partition >= known.partitions {
             // Somebody may have added partitions.
             self.learn_topics()?;
+            known = self.known(topic)?;
         }
-        if partition < 0 || partition >= self.partitions(topic)? {
+        if partition < 0 || partition >= known.partitions {
             return Err(LogError::NoTopic(format!("{topic}/{partition}")));
         }
-        Ok(())
+        Ok(known)
     }
 
-    pub(super) fn check_partitions(&self, records: &[Append]) -> Result<(), LogError> {
-        let mut last: Option<(&str, i32)> = None;
+    /// # Errors
+    /// [`LogError::NoTopic`]; [`LogError::Refused`] for a record that is too large for its topic.
+    pub(super) fn check(&self, records: &[Append]) -> Result<(), LogError> {
+        let mut last: Option<(&str, i32, Known)> = None;
         for record in records {
-            let place = (record.topic.as_str(), record.partition);
-            if last != Some(place) {
-                self.check_partition(place.0, place.1)?;
-                last = Some(place);
+            let known = match last {
+                Some((topic, partition, known)) if topic == record.topic && partition == record.partition => known,
+                _ => self.check_partition(&record.topic, record.partition)?,
+            };
+            last = Some((&record.topic, record.partition, known));
+            let (bytes, most) = (size(record), known.record_bytes_max);
+            if bytes > most {
+                return Err(LogError::Refused(format!("a record of {bytes} bytes for {}: at most {most}", record.topic)));
             }
         }
         Ok(())
@@ -110,9 +138,9 @@ impl Admin {
         let metadata = super::blocking(move || admin.learn_topics()).await?;
         let replicas = count(metadata.brokers().len()).clamp(1, REPLICAS_MAX);
         drop(metadata);
-        let missing: Vec<&NewTopic> = topics.iter().filter(|topic| !self.partitions.read().contains_key(&topic.name)).collect();
+        let missing: Vec<&NewTopic> = topics.iter().filter(|topic| !self.known.read().contains_key(&topic.name)).collect();
         if missing.is_empty() {
-            return Ok(());
+            return self.describe().await.map(drop);
         }
         let orders: Vec<_> = missing.iter().map(|topic| order(topic, replicas)).collect();
         let results = self.client.create_topics(&orders, &patient()).await.map_err(|error| sorted(&error))?;
@@ -124,7 +152,8 @@ impl Admin {
             }
         }
         let (admin, names) = (Arc::clone(self), missing.iter().map(|topic| topic.name.clone()).collect());
-        super::blocking(move || admin.wait_for_leaders(names)).await
+        super::blocking(move || admin.wait_for_leaders(names)).await?;
+        self.describe().await.map(drop)
     }
 
     /// A topic that has just been created is not known to every broker at once.
@@ -149,21 +178,34 @@ impl Admin {
     pub(super) async fn topics(self: &Arc<Self>) -> Result<Vec<TopicInfo>, LogError> {
         let admin = Arc::clone(self);
         drop(super::blocking(move || admin.learn_topics()).await?);
-        let mut known: Vec<(String, i32)> = self.partitions.read().iter().map(|(name, partitions)| (name.clone(), *partitions)).collect();
-        // Kafka's own.
-        known.retain(|(name, _)| !name.starts_with("__"));
-        known.sort();
-        let resources: Vec<ResourceSpecifier<'_>> = known.iter().map(|(name, _)| ResourceSpecifier::Topic(name)).collect();
+        self.describe().await
+    }
+
+    /// All known topics but Kafka's own, sorted; learns how large their records may be.
+    async fn describe(&self) -> Result<Vec<TopicInfo>, LogError> {
+        let known: BTreeMap<String, i32> = self.known.read().iter().map(|(name, known)| (name.clone(), known.partitions)).collect();
+        let names = known.keys().filter(|name| !name.starts_with("__"));
+        let resources: Vec<ResourceSpecifier<'_>> = names.map(|name| ResourceSpecifier::Topic(name)).collect();
         if resources.is_empty() {
             return Ok(Vec::new());
         }
         let described = self.client.describe_configs(&resources, &patient()).await.map_err(|error| sorted(&error))?;
-        let mut settings: HashMap<String, Vec<(String, String)>> = described.into_iter().flatten().filter_map(told).collect();
-        let info = |(name, partitions): (String, i32)| {
+        let mut settings: HashMap<String, Vec<(String, String)>> = HashMap::new();
+        // One that may not be described is told without settings.
+        for resource in described.into_iter().flatten() {
+            let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
+            let most = resource.get(RECORD_BYTES_KEY).and_then(|entry| entry.value.as_ref()?.parse::<usize>().ok());
+            if let (Some(most), Some(known)) = (most, self.known.write().get_mut(name)) {
+                known.record_bytes_max = most.saturating_sub(FRAMING_BYTES);
+            }
+            settings.insert(name.clone(), told(resource));
+        }
+        let listed = known.into_iter().filter(|(name, _)| !name.starts_with("__"));
+        let info = |(name, partitions)| {
             let settings = settings.remove(&name).unwrap_or_default();
             TopicInfo { name, partitions, settings }
         };
-        Ok(known.into_iter().map(info).collect())
+        Ok(listed.map(info).collect())
     }
 
     /// Blocks.
@@ -187,8 +229,8 @@ impl Admin {
     pub(super) fn noted_positions(&self, config: &KafkaConfig, group: &str) -> Result<Vec<From>, LogError> {
         drop(self.learn_topics()?);
         let mut list = TopicPartitionList::new();
-        for (topic, partitions) in self.partitions.read().iter() {
-            for partition in 0..*partitions {
+        for (topic, known) in self.known.read().iter() {
+            for partition in 0..known.partitions {
                 list.add_partition(topic, partition);
             }
         }
@@ -248,12 +290,17 @@ fn about_topic(name: &str, code: RDKafkaErrorCode) -> LogError {
     }
 }
 
-fn told(resource: ConfigResource) -> Option<(String, Vec<(String, String)>)> {
-    let OwnedResourceSpecifier::Topic(name) = resource.specifier else { return None };
+fn told(resource: ConfigResource) -> Vec<(String, String)> {
     let worth_telling =
         |entry: &rdkafka::admin::ConfigEntry| entry.source == ConfigSource::DynamicTopic || ALWAYS_TOLD.contains(&entry.name.as_str());
     let entries = resource.entries.into_iter().filter(worth_telling);
     let mut settings: Vec<(String, String)> = entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
     settings.sort();
-    Some((name, settings))
+    settings
+}
+
+/// What a record takes in a batch, without the batch's own head.
+fn size(record: &Append) -> usize {
+    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
+    record.key.len() + record.value.as_ref().map_or(0, Vec::len) + headers
 }

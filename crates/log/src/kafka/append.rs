@@ -22,8 +22,6 @@ use tokio::sync::oneshot;
 const SERVE: Duration = Duration::from_millis(100);
 /// How long an append waits before it looks again for room in the producer's memory.
 const ROOM: Duration = Duration::from_millis(1);
-/// What Kafka's framing may add to a record.
-const FRAMING_BYTES: usize = 512;
 
 type Answer = Result<Vec<Appended>, LogError>;
 
@@ -32,35 +30,27 @@ pub(super) struct Appender {
     // Held while a batch is handed over: the order of calls is the order in every partition.
     order: Mutex<()>,
     stop: Arc<AtomicBool>,
-    record_bytes_max: usize,
 }
 
 impl Appender {
     pub(super) fn open(config: &KafkaConfig) -> Result<Appender, LogError> {
         let deliveries = Deliveries { timeout: config.delivery_timeout()?, state: Mutex::default() };
-        let producer_config = config.producer();
-        let native = producer_config.create_native_config().map_err(|error| sorted(&error))?;
-        let message_bytes_max = native.get("message.max.bytes").ok().and_then(|value| value.parse().ok()).unwrap_or(1_000_000_usize);
-        let producer = BaseProducer::from_config_and_context(&producer_config, deliveries).map_err(|error| sorted(&error))?;
+        let producer = BaseProducer::from_config_and_context(&config.producer(), deliveries).map_err(|error| sorted(&error))?;
         let (producer, stop) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
         let (served, stopped) = (Arc::clone(&producer), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("kafka deliveries".into());
         // The thread owns the last reference: closing a producer can take long, and nobody waits for it.
         thread.spawn(move || serve(&served, &stopped)).map_err(|error| LogError::Away(error.to_string()))?;
-        Ok(Appender { producer, order: Mutex::new(()), stop, record_bytes_max: message_bytes_max.saturating_sub(FRAMING_BYTES) })
+        Ok(Appender { producer, order: Mutex::new(()), stop })
     }
 
-    pub(super) fn append(&self, records: Vec<Append>) -> Acknowledgement {
-        if let Some(record) = records.iter().find(|record| size(record) > self.record_bytes_max) {
-            let (bytes, topic) = (size(record), &record.topic);
-            let reason = format!("a record of {bytes} bytes for {topic}: at most {}", self.record_bytes_max);
-            return futures::future::ready(Err(LogError::Refused(reason))).boxed();
-        }
+    /// Of records that have been checked: one that Kafka does not take ends the handle.
+    pub(super) fn append(&self, records: &[Append]) -> Acknowledgement {
         if records.is_empty() {
             return futures::future::ready(Ok(Vec::new())).boxed();
         }
         let (answer, answered) = oneshot::channel();
-        self.hand_over(&records, answer);
+        self.hand_over(records, answer);
         let ended = |_| Err(LogError::Away("the connection to Kafka was closed".into()));
         async move { answered.await.unwrap_or_else(ended) }.boxed()
     }
@@ -105,11 +95,6 @@ impl Drop for Appender {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
-}
-
-fn size(record: &Append) -> usize {
-    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
-    record.key.len() + record.value.as_ref().map_or(0, Vec::len) + headers
 }
 
 /// Runs until the handle is dropped and everything that was appended has been answered.

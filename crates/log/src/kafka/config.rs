@@ -32,6 +32,7 @@ const OURS: &[(&str, &str)] = &[
     ("max.in.flight.requests.per.connection", "order rests on it"),
     ("message.send.max.retries", "the time limit ends a delivery, not a number"),
     ("retries", "the time limit ends a delivery, not a number"),
+    ("message.max.bytes", "`max.message.bytes` of the topic says it"),
     ("transactional.id", "transactions are not used"),
     ("partitioner", "partitions are computed by the program"),
     ("isolation.level", "what a foreign transaction has aborted is not to be read"),
@@ -109,6 +110,8 @@ impl KafkaConfig {
             ],
         );
         config.set("enable.idempotence", "true").set("acks", "all").set("enable.gapless.guarantee", "true");
+        // How large a record may be says its topic; a record is asked for that before.
+        config.set("message.max.bytes", "67108864");
         // No limit for the single record: see `append.rs`.
         config.set("message.timeout.ms", "0").set("partitioner", "murmur2_random");
         config
