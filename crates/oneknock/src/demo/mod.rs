@@ -18,6 +18,7 @@ use crate::cli::{self, Role};
 use crate::commands::{registry, run};
 use crate::failure::Failure;
 use city::City;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,10 +42,10 @@ pub async fn run(options: cli::Demo) -> Result<(), Failure> {
     let mut running = run::start(parsed, &ROLES, ops::metrics::install()?).await?;
     let http = reqwest::Client::new();
     wait_for_page(&http, &place.inbox).await;
-    println!("{}", (words.welcome)(&place.sign_in_link(), &place.config.display().to_string()));
+    say(&(words.welcome)(&place.sign_in_link(), &place.config.display().to_string()));
 
     let city = Arc::new(City::make_up(options.households, options.seed));
-    println!("{}", (words.importing)(city.households.len()));
+    say(&(words.importing)(city.households.len()));
     let tables = place.write_tables(&city.tables())?;
     let imported = registry::import_tables(&run::parse(&place.config)?, &running.site, tables).await?;
     tracing::info!(households = imported.households.published, identifiers = imported.identifiers.published, "registry imported");
@@ -64,7 +65,7 @@ pub async fn run(options: cli::Demo) -> Result<(), Failure> {
                 if end.is_some_and(|end| Instant::now() >= end) {
                     break None;
                 }
-                println!("{}", (words.progress)(began.elapsed().as_secs(), &watch.tally(agencies.accepted())));
+                say(&(words.progress)(began.elapsed().as_secs(), &watch.tally(agencies.accepted())));
             }
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
@@ -75,15 +76,21 @@ pub async fn run(options: cli::Demo) -> Result<(), Failure> {
         return Err(failure);
     }
 
-    println!("{}", words.closing);
+    say(words.closing);
     stop_sending.cancel();
     let accepted = agencies.end().await;
     stop_knocking.cancel();
     workers.end().await;
     let closed = settle(&running.site).await?;
-    println!("{}", (words.summary)(&watch.tally(accepted), closed));
+    say(&(words.summary)(&watch.tally(accepted), closed));
     running.drain().await?;
     if closed { Ok(()) } else { Err(Failure::Negative) }
+}
+
+/// One text on stdout. That nobody reads it any more is no reason to end.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 async fn wait_for_page(http: &reqwest::Client, inbox: &str) {
