@@ -8,6 +8,8 @@ mod committer;
 pub(crate) mod groups;
 mod lock;
 mod partition;
+#[cfg(test)]
+mod power_cut;
 mod reader;
 mod store;
 

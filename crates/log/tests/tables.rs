@@ -1,0 +1,309 @@
+//! Topics read whole: what a table holds, that it goes on from its cache, and that a cache which cannot be trusted is thrown away.
+
+mod conformance;
+
+use async_trait::async_trait;
+use conformance::record;
+use eventlog::embedded::Embedded;
+use eventlog::fencing::epoch_headers;
+use eventlog::schemas::Schemas;
+use eventlog::table::{MemoryStore, SledStore, Small, Store, StoreError, Table};
+use eventlog::{Acknowledgement, Append, From, Log, LogError, Member, NewTopic, Reader, TopicInfo};
+use events::{Codec, GridEntry, Policy};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+const TOPIC: &str = "table";
+
+/// A log that remembers from where it was read.
+struct Watched {
+    log: Arc<dyn Log>,
+    read_from: Mutex<Vec<i64>>,
+}
+
+#[async_trait]
+impl Log for Watched {
+    async fn create_topics(&self, topics: &[NewTopic]) -> Result<(), LogError> {
+        self.log.create_topics(topics).await
+    }
+    async fn topics(&self) -> Result<Vec<TopicInfo>, LogError> {
+        self.log.topics().await
+    }
+    fn append(&self, records: Vec<Append>) -> Acknowledgement {
+        self.log.append(records)
+    }
+    async fn offsets(&self, topic: &str, partition: i32) -> Result<(i64, i64), LogError> {
+        self.log.offsets(topic, partition).await
+    }
+    async fn read(&self, from: Vec<From>) -> Result<Box<dyn Reader>, LogError> {
+        self.read_from.lock().unwrap().extend(from.iter().map(|from| from.offset));
+        self.log.read(from).await
+    }
+    async fn join(&self, group: &str, member: &str, topics: &[&str]) -> Result<Box<dyn Member>, LogError> {
+        self.log.join(group, member, topics).await
+    }
+    async fn note_position(&self, group: &str, positions: &[From]) -> Result<(), LogError> {
+        self.log.note_position(group, positions).await
+    }
+    async fn noted_positions(&self, group: &str) -> Result<Vec<From>, LogError> {
+        self.log.noted_positions(group).await
+    }
+}
+
+/// A site's folder: its log, and the cache beside it.
+struct Site {
+    dir: tempfile::TempDir,
+    log: Arc<Watched>,
+}
+
+impl Site {
+    async fn new(partitions: i32) -> Site {
+        let dir = tempfile::tempdir().unwrap();
+        let log: Arc<dyn Log> = Embedded::open(&dir.path().join("log")).unwrap();
+        log.create_topics(&[NewTopic { name: TOPIC.into(), partitions, settings: vec![] }]).await.unwrap();
+        Site { dir, log: Arc::new(Watched { log, read_from: Mutex::default() }) }
+    }
+
+    async fn append(&self, records: Vec<Append>) {
+        self.log.append(records).await.unwrap();
+    }
+
+    async fn table(&self, store: impl Store + 'static) -> Arc<Table> {
+        Table::open(self.log.clone(), TOPIC, Box::new(store)).await.unwrap()
+    }
+
+    fn cache(&self) -> SledStore {
+        sled(self.dir.path())
+    }
+
+    /// From where it has been read since the last call.
+    fn read_from(&self) -> Vec<i64> {
+        std::mem::take(&mut *self.log.read_from.lock().unwrap())
+    }
+}
+
+/// A cache that was just let go may hold its folder for a moment: the task that used it is ending.
+fn sled(dir: &Path) -> SledStore {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        match SledStore::open(&dir.join("cache")) {
+            Err(StoreError::Held(_)) if std::time::Instant::now() < deadline => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+fn value(table: &Table, key: &str) -> Option<String> {
+    table.get(key).map(|value| String::from_utf8(value).unwrap())
+}
+
+fn tombstone(key: &str) -> Append {
+    Append { value: None, ..record(TOPIC, 0, key, "") }
+}
+
+async fn holds_the_newest(site: &Site, table: &Table) {
+    assert_eq!((value(table, "a"), value(table, "b"), value(table, "e")), (Some("3".into()), None, Some(String::new())));
+    assert_eq!(table.len(), 2);
+    let mut changed = table.subscribe();
+    site.append(vec![record(TOPIC, 0, "b", 4), tombstone("a")]).await;
+    table.catch_up().await.unwrap();
+    assert_eq!((value(table, "a"), value(table, "b"), table.len()), (None, Some("4".into()), 2));
+    assert_eq!(changed.recv().await.unwrap(), ["b", "a"]);
+}
+
+fn some_records() -> Vec<Append> {
+    vec![record(TOPIC, 0, "a", 1), record(TOPIC, 0, "b", 2), record(TOPIC, 0, "a", 3), tombstone("b"), record(TOPIC, 0, "e", "")]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_holds_the_newest_value_of_every_key() {
+    let site = Site::new(1).await;
+    site.append(some_records()).await;
+    holds_the_newest(&site, &*site.table(MemoryStore::new()).await).await;
+    let site = Site::new(1).await;
+    site.append(some_records()).await;
+    holds_the_newest(&site, &*site.table(site.cache()).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_partitions_are_followed() {
+    let site = Site::new(4).await;
+    site.append((0..400).map(|number| record(TOPIC, number % 4, &number.to_string(), number)).collect()).await;
+    let table = site.table(MemoryStore::new()).await;
+    assert_eq!(table.len(), 400);
+    for number in 0..400 {
+        assert_eq!(value(&table, &number.to_string()), Some(number.to_string()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_goes_on_from_its_cache() {
+    let site = Site::new(2).await;
+    site.append(some_records()).await;
+    drop(site.table(site.cache()).await);
+    assert_eq!(site.read_from(), [0, 0]);
+    // The last record read once more, to know the topic again.
+    site.append(vec![record(TOPIC, 0, "c", 5), record(TOPIC, 1, "d", 6)]).await;
+    let table = site.table(site.cache()).await;
+    assert_eq!(site.read_from(), [4, 0]);
+    assert_eq!((value(&table, "a"), value(&table, "c"), value(&table, "d")), (Some("3".into()), Some("5".into()), Some("6".into())));
+    drop(table);
+    // Nothing new.
+    let table = site.table(site.cache()).await;
+    assert_eq!(site.read_from(), [5, 0]);
+    assert_eq!(table.len(), 4);
+    table.catch_up().await.unwrap();
+    site.append(vec![record(TOPIC, 1, "d", 7)]).await;
+    table.catch_up().await.unwrap();
+    assert_eq!(value(&table, "d"), Some("7".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_of_another_topic_of_that_name_is_thrown_away() {
+    // A shorter one, one of the same length, a longer one: the end alone does not tell.
+    for count in [1, 5, 9] {
+        let before = Site::new(1).await;
+        before.append(some_records()).await;
+        drop(before.table(before.cache()).await);
+        let mut after = Site::new(1).await;
+        std::mem::swap(&mut after.dir, &mut { before.dir });
+        after.append((0..count).map(|number| record(TOPIC, 0, "new", number)).collect()).await;
+        let table = after.table(after.cache()).await;
+        assert_eq!((value(&table, "a"), value(&table, "new"), table.len()), (None, Some((count - 1).to_string()), 1), "{count}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_cache_is_thrown_away() {
+    let site = Site::new(1).await;
+    site.append((0..2_000).map(|number| record(TOPIC, 0, &number.to_string(), "x".repeat(50))).collect()).await;
+    drop(site.table(site.cache()).await);
+    drop(site.cache());
+    // Zeroes, rubbish, cut off: every file of it.
+    for damage in 0..3_u8 {
+        let mut damaged = 0;
+        for file in std::fs::read_dir(site.dir.path().join("cache/cache.sled")).unwrap().map(|file| file.unwrap().path()) {
+            if let Ok(contents) = std::fs::read(&file) {
+                let rubbish = match damage {
+                    0 => vec![0; contents.len()],
+                    1 => contents.iter().rev().map(|byte| byte ^ 0x5a).collect(),
+                    _ => contents[..contents.len() / 3].to_vec(),
+                };
+                std::fs::write(&file, rubbish).unwrap();
+                damaged += 1;
+            }
+        }
+        assert_ne!(damaged, 0);
+        let table = site.table(site.cache()).await;
+        assert_eq!((table.len(), value(&table, "1999")), (2_000, Some("x".repeat(50))), "damage {damage}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_belongs_to_one() {
+    let site = Site::new(1).await;
+    let cache = site.cache();
+    assert!(matches!(SledStore::open(&site.dir.path().join("cache")), Err(StoreError::Held(_))));
+    drop(cache);
+    site.cache();
+}
+
+/// A store that fails once at reading, as a damaged page would.
+struct FailsOnce {
+    store: MemoryStore,
+    fails: Arc<Mutex<bool>>,
+}
+
+impl Store for FailsOnce {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        if !key.starts_with('\0') && std::mem::take(&mut *self.fails.lock().unwrap()) {
+            return Err(StoreError::Failed("damaged".into()));
+        }
+        self.store.get(key)
+    }
+    fn apply(&self, changes: &[(&str, Option<&[u8]>)]) -> Result<(), StoreError> {
+        self.store.apply(changes)
+    }
+    fn clear(&self) -> Result<(), StoreError> {
+        self.store.clear()
+    }
+    fn each(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError> {
+        self.store.each(take)
+    }
+    fn len(&self) -> usize {
+        self.store.len()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_turns_out_damaged_is_filled_again_and_all_keys_are_told() {
+    let site = Site::new(1).await;
+    site.append(some_records()).await;
+    let fails = Arc::new(Mutex::new(false));
+    let table = site.table(FailsOnce { store: MemoryStore::new(), fails: fails.clone() }).await;
+    let mut changed = table.subscribe();
+    *fails.lock().unwrap() = true;
+    assert_eq!(value(&table, "a"), None);
+    let mut keys = Vec::new();
+    while keys.len() < 5 {
+        keys.extend(changed.recv().await.unwrap());
+    }
+    assert_eq!(keys, ["a", "b", "a", "b", "e"]);
+    assert_eq!(value(&table, "a"), Some("3".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stale_records_claims_and_positions_are_not_in_it() {
+    let site = Site::new(1).await;
+    let by = |epoch, key: &str, value: &str| Append { headers: epoch_headers(epoch), ..record(TOPIC, 0, key, value) };
+    site.append(vec![record(TOPIC, 0, "~claim/1", "x"), by(1, "key", "of the first")]).await;
+    site.append(vec![record(TOPIC, 0, "~claim/2", "x"), by(1, "key", "of the first, too late"), by(3, "~position/events", "p")]).await;
+    let table = site.table(site.cache()).await;
+    assert_eq!((value(&table, "key"), table.len()), (Some("of the first".into()), 1));
+    drop(table);
+    // The highest epoch is in the cache, too.
+    site.append(vec![by(1, "key", "of the first, far too late")]).await;
+    let table = site.table(site.cache()).await;
+    assert_eq!((value(&table, "key"), table.len()), (Some("of the first".into()), 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_are_no_text_are_passed_over_and_counted() {
+    let site = Site::new(1).await;
+    let keyed = |key: &[u8]| Append { key: key.to_vec(), ..record(TOPIC, 0, "", "rubbish") };
+    site.append(vec![keyed(&[0xff]), keyed(b"\0mark/0"), record(TOPIC, 0, "a", 1)]).await;
+    let table = site.table(site.cache()).await;
+    assert_eq!((table.len(), table.skipped(), value(&table, "a")), (1, 2, Some("1".into())));
+    drop(table);
+    assert_eq!(site.table(site.cache()).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_not_there_is_said() {
+    let site = Site::new(1).await;
+    let opened = Table::open(site.log.clone(), "other", Box::new(MemoryStore::new())).await;
+    assert!(matches!(opened.err(), Some(LogError::NoTopic(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_table_holds_decoded_records_and_passes_over_what_it_cannot_read() {
+    let site = Site::new(2).await;
+    let codec = Codec::built_in();
+    let grid = |name: &str| GridEntry { name: name.to_owned(), ..GridEntry::default() };
+    let put = |key: &str, value: Vec<u8>| Append { value: Some(value), ..record(TOPIC, 0, key, "") };
+    site.append(vec![put("g1", codec.encode(&grid("one"))), put("g2", codec.encode(&grid("two")))]).await;
+    let mut cut = codec.encode(&grid("three"));
+    cut.truncate(7);
+    let of_another_kind = codec.encode(&Policy::default());
+    for rubbish in [cut, of_another_kind, vec![], b"\0\0\0\xff\xffrubbish".to_vec(), b"{}".to_vec()] {
+        site.append(vec![put("g1", rubbish)]).await;
+    }
+    let small = Small::<GridEntry>::open(site.log.clone(), Schemas::open("").await.unwrap(), TOPIC).await.unwrap();
+    assert_eq!((small.len(), small.skipped()), (2, 5));
+    assert_eq!(small.get("g1").unwrap().name, "one");
+    let mut changed = small.subscribe();
+    site.append(vec![put("g1", codec.encode(&grid("new"))), tombstone("g2")]).await;
+    small.catch_up().await.unwrap();
+    assert_eq!(small.all().iter().map(|(key, grid)| (key.as_str(), grid.name.as_str())).collect::<Vec<_>>(), [("g1", "new")]);
+    assert_eq!(changed.recv().await.unwrap(), ["g1", "g2"]);
+}
