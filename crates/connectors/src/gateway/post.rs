@@ -10,7 +10,7 @@ use crate::appender::Appender;
 use crate::intake::{self, Context, Prepared, Refusal, RefusalCode};
 use crate::now::now_ms;
 use axum::Json;
-use axum::body::Body;
+use axum::body::BodyDataStream;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -25,6 +25,10 @@ use std::time::Duration;
 
 /// A body that takes longer is given up.
 const BODY_WITHIN: Duration = Duration::from_secs(60);
+/// So much of a body that is not taken is read all the same, of a source and of anybody else, and for so long.
+const PASSED_OVER_BYTES_MAX: usize = 64 << 20;
+const REFUSED_BYTES_MAX: usize = 1 << 20;
+const PASSED_OVER_WITHIN: Duration = Duration::from_secs(10);
 /// The log has so long to make a request's records durable: longer than a handle waits before it gives up by itself.
 const DURABLE_WITHIN: Duration = Duration::from_secs(35);
 /// Larger bodies are worked on beside the threads that serve others.
@@ -61,32 +65,66 @@ struct Outcome {
 
 pub async fn events(State(gateway): Shared, path: Result<Path<String>, PathRejection>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let source = sign_in::source(&gateway.sign_in, &head.headers)?;
+    let mut body = body.into_data_stream();
+    let source = sign_in::source(&gateway.sign_in, &head.headers);
+    let is_known = source.is_ok();
+    let taken = match source {
+        Ok(source) => take(&gateway, source, path, &head.headers, &mut body).await,
+        Err(problem) => Err(problem),
+    };
+    if taken.is_err() {
+        pass_over(&mut body, if is_known { PASSED_OVER_BYTES_MAX } else { REFUSED_BYTES_MAX }).await;
+    }
+    taken
+}
+
+async fn take(
+    gateway: &Arc<Gateway>,
+    source: Source,
+    path: Result<Path<String>, PathRejection>,
+    headers: &HeaderMap,
+    body: &mut BodyDataStream,
+) -> Result<Response, Problem> {
     let kind = path.ok().and_then(|Path(name)| kind_of(&name));
     let kind = kind.ok_or_else(|| Problem::not_found("there are checkpoint, highway and telecom"))?;
     if !source.kinds.contains(&kind) {
         return Err(Problem::new(StatusCode::FORBIDDEN, "this source may not send this kind of event"));
     }
-    let media = media_of(&head.headers)?;
-    let length = content_length(&head.headers)?;
+    let media = media_of(headers)?;
+    let length = content_length(headers)?;
     let Some(share) = gateway.budget.take(&source.name, length.unwrap_or(BODY_BYTES_MAX)) else {
         metrics::counter!("oneknock_gateway_turned_away_total").increment(1);
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too much under way at once").retry_after(1));
     };
     let body = read_body(body).await?;
-    let trace = head.headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(intake::traceparent).map(str::to_owned);
+    let trace = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(intake::traceparent).map(str::to_owned);
     let beside = body.len() > BESIDE_BYTES;
     let work = {
-        let gateway = Arc::clone(&gateway);
+        let gateway = Arc::clone(gateway);
         move || judge_alone(&gateway, &source, kind, media, &body, trace.as_deref())
     };
     let outcomes = match beside {
         true => tokio::task::spawn_blocking(work).await.map_err(|_| internal())??,
         false => work()?,
     };
-    let answer = append(&gateway, share, outcomes).await?;
+    let answer = append(gateway, share, outcomes).await?;
     count(kind, &answer);
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// Reads what is left of a body that is not taken, and forgets it: many a client reads no answer before it has sent everything.
+async fn pass_over(body: &mut BodyDataStream, most: usize) {
+    let rest = async {
+        let mut passed = 0;
+        while let Some(Ok(chunk)) = body.next().await {
+            passed += chunk.len();
+            if passed > most {
+                return;
+            }
+        }
+    };
+    // Whoever is slower than this gets the answer, and the connection is closed.
+    let _in_time_or_not = tokio::time::timeout(PASSED_OVER_WITHIN, rest).await;
 }
 
 fn internal() -> Problem {
@@ -116,11 +154,10 @@ fn content_length(headers: &HeaderMap) -> Result<Option<usize>, Problem> {
     if length > BODY_BYTES_MAX { Err(Problem::too_large()) } else { Ok(Some(length)) }
 }
 
-async fn read_body(body: Body) -> Result<Vec<u8>, Problem> {
+async fn read_body(body: &mut BodyDataStream) -> Result<Vec<u8>, Problem> {
     let whole = async {
-        let mut chunks = body.into_data_stream();
         let mut whole = Vec::new();
-        while let Some(chunk) = chunks.next().await {
+        while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|_| Problem::unreadable("the body broke off"))?;
             if whole.len() + chunk.len() > BODY_BYTES_MAX {
                 return Err(Problem::too_large());

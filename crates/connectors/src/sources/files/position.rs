@@ -20,7 +20,7 @@ const FILES_MAX: usize = 10_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilePosition {
     /// Digest of its first bytes, and how many.
-    head: (usize, String),
+    pub head: (usize, String),
     /// Bytes that are done.
     pub offset: u64,
     /// Rows that are done; in a CSV file the header is the first.
