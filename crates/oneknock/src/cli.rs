@@ -40,6 +40,8 @@ pub enum Command {
     /// Who lives where.
     #[command(subcommand)]
     Registry(Registry),
+    /// Read one configured source until stopped.
+    Connect(Connect),
     /// What may be shared, why and until when.
     #[command(subcommand)]
     Mandate(Mandate),
@@ -151,6 +153,17 @@ pub struct Import {
     /// Also where more than 5 % of the households are gone.
     #[arg(long)]
     pub yes: bool,
+}
+
+/// `oneknock connect`
+#[derive(Debug, Args)]
+pub struct Connect {
+    /// The source: a table [sources.NAME] of oneknock.toml.
+    #[arg(long, value_name = "NAME")]
+    pub source: String,
+    /// Read what is there, and end.
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// `oneknock mandate …`

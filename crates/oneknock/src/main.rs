@@ -22,7 +22,7 @@ const LEFTOVERS: Duration = Duration::from_millis(500);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = match cli.command {
-        Command::Run(_) => "info",
+        Command::Run(_) | Command::Connect(_) => "info",
         _ => "warn",
     };
     logging::start(cli.log_format, filter);
@@ -52,6 +52,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Init(options) => commands::init::run(&options),
         Command::Run(options) => commands::run::run(&cli.config, &options.role).await,
         Command::Registry(cli::Registry::Import(options)) => commands::registry::import(&cli.config, &options).await,
+        Command::Connect(options) => commands::connect::run(&cli.config, &options).await,
         Command::Mandate(cli::Mandate::List) => commands::mandate::list(&cli.config, cli.json).await,
         Command::Policy(cli::Policy::Check { file }) => commands::policy::check(&file),
         Command::Policy(cli::Policy::Apply { file }) => commands::policy::apply(&cli.config, &file).await,

@@ -5,11 +5,9 @@ use crate::config::{Config, LogKind};
 use crate::failure::Failure;
 use crate::reconnect::Reconnecting;
 use crate::site::{self, Site};
-use connectors::Connect;
 use eventlog::table::{SledStore, Small, Table};
 use eventlog::{Log, LogError};
 use events::topics;
-use futures::FutureExt;
 use keys::{Keyring, SignIn};
 use std::fs::File;
 use std::path::PathBuf;
@@ -101,22 +99,8 @@ pub async fn gateway_site(config: &Arc<Config>, site: &Site, keyring: Arc<Keyrin
     };
     let partitions = site::partitions(&site.log, topics::CHECKPOINT).await?;
     let (log, schemas, rules) = (Arc::clone(&site.log), Arc::clone(&site.schemas), limits.rules(config.clock));
-    let connect = connect(Arc::clone(config), Arc::clone(&site.log));
+    let connect = site::connect(Arc::clone(config), site);
     Ok(connectors::gateway::Site { log, connect, schemas, keyring, mandates, rules, partitions })
-}
-
-/// Handles to append by: on Kafka a new connection each time, elsewhere always the same.
-fn connect(config: Arc<Config>, log: Arc<dyn Log>) -> Connect {
-    Arc::new(move || {
-        let (config, log) = (Arc::clone(&config), Arc::clone(&log));
-        async move {
-            match config.log.kind {
-                LogKind::Embedded(_) => Ok(log),
-                LogKind::Kafka { .. } => site::kafka(&config).await,
-            }
-        }
-        .boxed()
-    })
 }
 
 /// The inbox.

@@ -3,6 +3,7 @@
 use crate::config::{Config, LogKind};
 use crate::failure::Failure;
 use anyhow::Context;
+use connectors::Connect;
 use eventlog::embedded::Embedded;
 use eventlog::kafka::{Kafka, KafkaConfig};
 use eventlog::remote::Remote;
@@ -10,6 +11,7 @@ use eventlog::schemas::Schemas;
 use eventlog::table::Small;
 use eventlog::{Append, Log, LogError, site_topics};
 use events::{Mandate, Millis, Policy, Record, topics};
+use futures::FutureExt;
 use keys::{Keyring, TokensFile};
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub struct Site {
     pub log: Arc<dyn Log>,
     /// What values mean.
     pub schemas: Arc<Schemas>,
+    /// The embedded log, and held by this process.
+    held_here: bool,
 }
 
 /// The site's sign-in.
@@ -48,9 +52,9 @@ pub fn now() -> Millis {
 pub async fn for_command(config: &Config) -> Result<Site, Failure> {
     let log = match &config.log.kind {
         LogKind::Kafka { bootstrap, .. } => kafka(config).await.with_context(|| format!("Kafka at {bootstrap}"))?,
-        LogKind::Embedded(dir) => embedded_or_remote(config, dir).await?,
+        LogKind::Embedded(dir) => return embedded_or_remote(config, dir).await,
     };
-    with_schemas(config, log).await
+    with_schemas(config, log, false).await
 }
 
 /// For `run`: the embedded log must be free.
@@ -59,13 +63,13 @@ pub async fn for_run(config: &Config) -> Result<Site, Failure> {
         LogKind::Kafka { bootstrap, .. } => kafka(config).await.with_context(|| format!("Kafka at {bootstrap}"))?,
         LogKind::Embedded(dir) => embedded(dir).await?,
     };
-    with_schemas(config, log).await
+    with_schemas(config, log, matches!(config.log.kind, LogKind::Embedded(_))).await
 }
 
-async fn with_schemas(config: &Config, log: Arc<dyn Log>) -> Result<Site, Failure> {
+async fn with_schemas(config: &Config, log: Arc<dyn Log>, held_here: bool) -> Result<Site, Failure> {
     let url = &config.log.schema_registry;
     let schemas = Schemas::open(url).await.with_context(|| format!("the schema registry at {url}"))?;
-    Ok(Site { log, schemas })
+    Ok(Site { log, schemas, held_here })
 }
 
 /// A connection of its own to Kafka.
@@ -85,25 +89,50 @@ async fn embedded(dir: &Path) -> Result<Arc<dyn Log>, LogError> {
 }
 
 /// Another command holds the log for a moment, a `run` for good: then its ops listener serves it.
-async fn embedded_or_remote(config: &Config, dir: &Path) -> Result<Arc<dyn Log>, Failure> {
+async fn embedded_or_remote(config: &Config, dir: &Path) -> Result<Site, Failure> {
     let deadline = tokio::time::Instant::now() + HELD_BRIEFLY;
     loop {
         let held = match embedded(dir).await {
-            Ok(log) => return Ok(log),
+            Ok(log) => return with_schemas(config, log, true).await,
             Err(held @ LogError::Held { .. }) => held,
             Err(error) => return Err(error.into()),
         };
-        let file = tokens(config)?;
-        let Some(entry) = file.admins.first().or(file.ops.first()) else {
-            return Err(Failure::file(&config.tokens, "admins: expected one, to work beside the process that holds the log"));
-        };
-        let url = format!("http://{}", config.ops_listen.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]"));
-        match Remote::connect(&url, entry.token.expose()).await {
-            Ok(log) => return Ok(log),
+        match remote(config).await? {
+            Ok(log) => return with_schemas(config, log, false).await,
             Err(LogError::Away(_)) if tokio::time::Instant::now() < deadline => tokio::time::sleep(LOOK_EVERY).await,
-            Err(error) => return Err(anyhow::anyhow!("{held}, and its ops listener at {url} does not let us in: {error}").into()),
+            Err(error) => {
+                let address = &config.ops_listen;
+                return Err(anyhow::anyhow!("{held}, and its ops listener at {address} does not let us in: {error}").into());
+            }
         }
     }
+}
+
+/// Through the ops listener of the process that holds the embedded log, as the administrator of tokens.json.
+async fn remote(config: &Config) -> Result<Result<Arc<dyn Log>, LogError>, Failure> {
+    let file = tokens(config)?;
+    let Some(entry) = file.admins.first().or(file.ops.first()) else {
+        return Err(Failure::file(&config.tokens, "admins: expected one, to work beside the process that holds the log"));
+    };
+    let url = format!("http://{}", config.ops_listen.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]"));
+    Ok(Remote::connect(&url, entry.token.expose()).await.map(|log| log as Arc<dyn Log>))
+}
+
+/// Another handle to append by, after one has failed: a new connection, wherever there is one to make. What this process holds itself
+/// stays as it is.
+pub fn connect(config: Arc<Config>, site: &Site) -> Connect {
+    let (held, log) = (site.held_here, Arc::clone(&site.log));
+    Arc::new(move || {
+        let (config, log) = (Arc::clone(&config), Arc::clone(&log));
+        async move {
+            match config.log.kind {
+                LogKind::Kafka { .. } => kafka(&config).await,
+                LogKind::Embedded(_) if held => Ok(log),
+                LogKind::Embedded(_) => remote(&config).await.map_err(|failure| LogError::Refused(failure.to_string()))?,
+            }
+        }
+        .boxed()
+    })
 }
 
 /// Creates the topics that are missing.

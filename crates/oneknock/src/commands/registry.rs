@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::site::{self, Site};
 use connectors::registry::{self, ImportReport, ImportRequest, Outcome, Paths};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub async fn import(path: &Path, options: &Import) -> Result<(), Failure> {
         mandate: options.mandate.clone(),
         dry_run: options.dry_run,
         yes: options.yes,
-        state_dir: site_dir(path),
+        state_dir: parsed.config.dir(),
         clock: parsed.config.clock,
     };
     let site = site::for_command(&parsed.config).await?;
@@ -42,7 +42,7 @@ pub async fn import(path: &Path, options: &Import) -> Result<(), Failure> {
 /// For the demonstration, into a site that runs in this process.
 pub async fn import_tables(parsed: &run::Parsed, site: &Site, tables: TableFiles) -> Result<ImportReport, Failure> {
     let paths = Paths { grids: tables.grids, households: tables.households, residents: tables.residents };
-    let (state_dir, clock) = (site_dir(&parsed.config.file), parsed.config.clock);
+    let (state_dir, clock) = (parsed.config.dir(), parsed.config.clock);
     let request = ImportRequest { paths, mandate: None, dry_run: false, yes: true, state_dir, clock };
     imported(parsed, site, &request).await
 }
@@ -60,11 +60,4 @@ async fn imported(parsed: &run::Parsed, site: &Site, request: &ImportRequest) ->
     let done = registry::import(log, schemas, &parsed.keyring, request, site::now(), &mut progress).await;
     bar.finish_and_clear();
     Ok(done?)
-}
-
-fn site_dir(config: &Path) -> PathBuf {
-    match config.parent() {
-        Some(dir) if dir != Path::new("") => dir.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }

@@ -1,8 +1,11 @@
 //! The file's own shape, its defaults, and the checks that serde does not make.
 
-use super::{Config, LogConfig, LogKind, Source};
+use super::{Config, LogConfig, LogKind};
 use crate::failure::Failure;
+use connectors::sources;
+use connectors::sources::files::{self, Format};
 use domain::Clock;
+use events::SourceKind;
 use figment::value::{Dict, Value};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -145,7 +148,6 @@ enum EventName {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SourceSection {
-    #[expect(dead_code, reason = "one kind so far; the key says which")]
     kind: SourceKindName,
     path: String,
     format: FormatName,
@@ -273,23 +275,21 @@ impl Check<'_> {
         self.path.parent().unwrap_or(Path::new("")).join(value)
     }
 
-    fn source(&self, name: &str, section: SourceSection) -> Result<Source, Failure> {
+    fn source(&self, name: &str, section: SourceSection) -> Result<sources::Config, Failure> {
         let key = |key: &str| format!("sources.{name}.{key}");
         self.that(&key("source"), "the source's name in tokens.json", !section.source.is_empty())?;
-        Ok(Source {
-            path: self.path(&key("path"), &section.path)?,
-            format: match section.format {
-                FormatName::Ndjson => "ndjson".to_owned(),
-                FormatName::Csv => "csv".to_owned(),
-            },
-            event: match section.event {
-                EventName::Checkpoint => "checkpoint".to_owned(),
-                EventName::Highway => "highway".to_owned(),
-                EventName::Telecom => "telecom".to_owned(),
-            },
-            source: section.source,
-            mandate: section.mandate,
-        })
+        let path = self.path(&key("path"), &section.path)?;
+        let SourceKindName::Files = section.kind;
+        let format = match section.format {
+            FormatName::Ndjson => Format::Ndjson,
+            FormatName::Csv => Format::Csv,
+        };
+        let event = match section.event {
+            EventName::Checkpoint => SourceKind::Checkpoint,
+            EventName::Highway => SourceKind::Highway,
+            EventName::Telecom => SourceKind::Telecom,
+        };
+        Ok(sources::Config::Files(files::Config { path, format, event, source: section.source, mandate: section.mandate }))
     }
 
     /// librdkafka's properties have dots in their names: `ssl.ca.location` in TOML is a table in a table. The message never holds a value.

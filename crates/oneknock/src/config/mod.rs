@@ -6,6 +6,7 @@ mod file;
 mod message;
 
 use crate::failure::Failure;
+use connectors::sources;
 use domain::Clock;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
@@ -39,13 +40,23 @@ pub struct Config {
     /// The policy that `init` wrote.
     pub policy: Option<PathBuf>,
     /// The sources of `connect`, by name.
-    pub sources: BTreeMap<String, Source>,
+    pub sources: BTreeMap<String, sources::Config>,
     /// The keys' directory.
     pub keys_dir: PathBuf,
     /// The log of reads.
     pub audit_dir: PathBuf,
     /// The local sign-in.
     pub tokens: PathBuf,
+}
+
+impl Config {
+    /// The site's directory.
+    pub fn dir(&self) -> PathBuf {
+        match self.file.parent() {
+            Some(dir) if dir != Path::new("") => dir.to_owned(),
+            _ => PathBuf::from("."),
+        }
+    }
 }
 
 /// Where topics live.
@@ -71,21 +82,6 @@ pub enum LogKind {
         /// Further librdkafka properties. May hold secrets.
         properties: BTreeMap<String, String>,
     },
-}
-
-/// One source of `connect`.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// The file or directory that is read.
-    pub path: PathBuf,
-    /// `ndjson` or `csv`.
-    pub format: String,
-    /// `checkpoint`, `highway` or `telecom`.
-    pub event: String,
-    /// Its name in tokens.json.
-    pub source: String,
-    /// The mandate, where several are in force.
-    pub mandate: Option<String>,
 }
 
 /// Sections of the file: only variables of these are read.
