@@ -194,21 +194,20 @@ enum Proof {
 
 #[async_trait]
 impl Sink for Fill {
-    fn start(&mut self, ends: &[i64]) -> Vec<i64> {
-        if !self.inner.damaged.load(Ordering::Relaxed)
-            && let Some(marks) = self.marks(ends)
-        {
-            let proof = |mark: &Mark| if mark.next > 0 { Proof::Same(*mark) } else { Proof::Done };
-            let place = |mark: &Mark| Place { fold: Fold { highest_epoch: mark.highest_epoch }, proof: proof(mark) };
-            self.places = (0..).zip(marks.iter().map(place)).collect();
-            // From the last record read on, to see whether it is still the same; the mark itself where it had read none.
-            return marks.iter().map(|mark| if mark.next > 0 { mark.last.0 } else { 0 }).collect();
-        }
-        self.places.clear();
-        vec![0; ends.len()]
+    fn start(&mut self, ends: &[i64]) -> Result<Vec<i64>, LogError> {
+        let Some(marks) = self.marks(ends) else {
+            self.restart()?;
+            return Ok(vec![0; ends.len()]);
+        };
+        let proof = |mark: &Mark| if mark.next > 0 { Proof::Same(*mark) } else { Proof::Done };
+        let place = |mark: &Mark| Place { fold: Fold { highest_epoch: mark.highest_epoch }, proof: proof(mark) };
+        self.places = (0..).zip(marks.iter().map(place)).collect();
+        // From the last record read on, to see whether it is still the same.
+        Ok(marks.iter().map(|mark| if mark.next > 0 { mark.last.0 } else { 0 }).collect())
     }
 
     fn restart(&mut self) -> Result<(), LogError> {
+        self.places.clear();
         let cleared = self.inner.store.clear();
         self.inner.damaged.store(false, Ordering::Relaxed);
         cleared.map_err(|error| LogError::Refused(error.to_string()))
@@ -267,6 +266,9 @@ impl Sink for Fill {
 impl Fill {
     /// The store's marks, where they can belong to a topic with these ends.
     fn marks(&self, ends: &[i64]) -> Option<Vec<Mark>> {
+        if self.inner.damaged.load(Ordering::Relaxed) {
+            return None;
+        }
         let mut marks = Vec::with_capacity(ends.len());
         for (partition, &end) in (0..).zip(ends) {
             let mark = match self.inner.store.get(&Mark::key(partition)).ok()? {
@@ -281,5 +283,62 @@ impl Fill {
         // A store with more partitions than the topic, or values without any mark, is another topic's.
         let other = self.inner.store.get(&Mark::key(i32::try_from(ends.len()).ok()?)).ok()?;
         (other.is_none() && marks.iter().any(|mark| mark.next > 0)).then_some(marks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NewTopic;
+    use crate::embedded::Embedded;
+
+    fn record(offset: i64, age_ms: i64) -> Record {
+        let timestamp = crate::clock::now_ms() - age_ms;
+        Record { partition: 0, offset, timestamp, key: format!("key {offset}").into(), value: Some("value".into()), headers: vec![] }
+    }
+
+    fn batch(records: &[Record]) -> Batch {
+        let next_offset = records.last().unwrap().offset + 1;
+        Batch { topic: "topic".into(), partition: 0, records: records.to_vec(), next_offset }
+    }
+
+    /// A sink as it is behind a restart: its store has read this record last.
+    async fn after_restart(last: &Record) -> (Fill, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Embedded::open(dir.path()).unwrap();
+        log.create_topics(&[NewTopic { name: "topic".into(), partitions: 1, settings: vec![] }]).await.unwrap();
+        let followed = Followed::new(log, "topic").await.unwrap();
+        let (damaged, skipped) = (AtomicBool::new(false), AtomicU64::new(0));
+        let inner = Arc::new(Inner { store: Box::new(MemoryStore::new()), damaged, skipped, followed });
+        let mut fill = Fill { inner: inner.clone(), places: HashMap::new() };
+        assert!(matches!(fill.take(&batch(std::slice::from_ref(last)), false).await, Taken::Changed(_)));
+        let mut fill = Fill { inner, places: HashMap::new() };
+        assert_eq!(fill.start(&[100]).unwrap(), [last.offset]);
+        (fill, dir)
+    }
+
+    #[tokio::test]
+    async fn what_is_too_far_behind_is_thrown_away_however_it_comes() {
+        let (last, day) = (record(4, 3 * BEHIND_MS_MAX), BEHIND_MS_MAX);
+        for (age, good) in [(day / 2, true), (day + 60_000, false)] {
+            let next = record(5, age);
+            let (mut fill, _dir) = after_restart(&last).await;
+            let together = fill.take(&batch(&[last.clone(), next.clone()]), false).await;
+            assert_eq!(matches!(together, Taken::Changed(_)), good, "in one batch, {age} ms old");
+            let (mut fill, _dir) = after_restart(&last).await;
+            assert!(matches!(fill.take(&batch(std::slice::from_ref(&last)), false).await, Taken::Changed(_)));
+            let apart = fill.take(&batch(&[next]), false).await;
+            assert_eq!(matches!(apart, Taken::Changed(_)), good, "in two batches, {age} ms old");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_last_record_that_is_gone_or_another_is_not_trusted() {
+        let last = record(4, 0);
+        let other = Record { value: Some("other".into()), ..last.clone() };
+        for found in [other, record(5, 0)] {
+            let (mut fill, _dir) = after_restart(&last).await;
+            assert!(matches!(fill.take(&batch(&[found]), false).await, Taken::StartAgain(_)));
+        }
     }
 }

@@ -25,8 +25,8 @@ pub(super) enum Taken {
 /// Where batches go.
 #[async_trait]
 pub(super) trait Sink: Send + 'static {
-    /// The offsets to be read first, one per partition, where the topic ends at these.
-    fn start(&mut self, ends: &[i64]) -> Vec<i64>;
+    /// The offsets to be read first, one per partition, where the topic ends at these. What cannot be of this topic is forgotten.
+    fn start(&mut self, ends: &[i64]) -> Result<Vec<i64>, LogError>;
 
     /// Forgets everything.
     fn restart(&mut self) -> Result<(), LogError>;
@@ -136,7 +136,7 @@ impl Follower {
 
 /// Opens a reader from where the sink stands.
 async fn begin(followed: &Followed, sink: &mut impl Sink) -> Result<Box<dyn Reader>, LogError> {
-    let offsets = sink.start(&followed.ends().await?);
+    let offsets = sink.start(&followed.ends().await?)?;
     let reader = followed.reader(&offsets).await?;
     followed.progress.send_replace(Progress { read_to: offsets, failing: None });
     Ok(reader)

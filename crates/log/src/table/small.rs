@@ -79,8 +79,8 @@ struct Decode<R> {
 
 #[async_trait]
 impl<R: events::Record + Send + Sync + 'static> Sink for Decode<R> {
-    fn start(&mut self, ends: &[i64]) -> Vec<i64> {
-        vec![0; ends.len()]
+    fn start(&mut self, ends: &[i64]) -> Result<Vec<i64>, LogError> {
+        Ok(vec![0; ends.len()])
     }
 
     fn restart(&mut self) -> Result<(), LogError> {
