@@ -1,0 +1,67 @@
+//! The histories that say how signals are judged, through the real binary: agencies post, a worker acts, and what anybody may ask is
+//! compared. On the embedded log and on a real Kafka.
+//!
+//! All histories share one site and run at once, each with people and households of its own; only the one in which the mandate ends
+//! has a site to itself.
+
+mod run;
+mod world;
+
+use futures::future::join_all;
+use oneknock_tests::log_choice::LogKind;
+use testkit::histories::{self, History, Step};
+use testkit::site::Options;
+use world::World;
+
+/// The history in which the mandate ends, and when it does: at the beginning of day 3 in China.
+const MANDATE_ENDS: (u8, f64) = (24, 3.0);
+
+/// Runs histories at once on one site; gives what broke, in words.
+async fn broken(world: &World, histories: &[History]) -> Vec<String> {
+    let runs = join_all(histories.iter().map(|history| run::run(world, history))).await;
+    let mut broken: Vec<String> = runs.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    match world.at_rest().await {
+        Ok(()) => {
+            // When nothing moves any more, what was said last must still hold.
+            for history in histories {
+                broken.extend(run::still_holds(world, history).await.err().map(|error| format!("{error:#}")));
+            }
+        }
+        Err(error) => broken.push(format!("the site does not come to rest: {error:#}")),
+    }
+    broken
+}
+
+async fn all_hold(log: LogKind) {
+    let (choice, _kafka) = log.start().await.unwrap();
+    let world = World::start(Options::of_events(choice)).await.unwrap();
+    let histories: Vec<History> = histories::all().into_iter().filter(|history| history.number != MANDATE_ENDS.0).collect();
+    assert!(histories.len() >= 21, "{} histories", histories.len());
+    let broken = broken(&world, &histories).await;
+    assert!(broken.is_empty(), "{} histories break on {}:\n{}", broken.len(), log.as_str(), broken.join("\n"));
+    world.stop().await.unwrap();
+}
+
+async fn the_mandate_ends(log: LogKind) {
+    let (choice, _kafka) = log.start().await.unwrap();
+    let until = events::time::format(world::moment(MANDATE_ENDS.1));
+    let world = World::start(Options::of_events_between(choice, "2026-01-01", &until)).await.unwrap();
+    let histories: Vec<History> = histories::all().into_iter().filter(|history| history.number == MANDATE_ENDS.0).collect();
+    let ends = |step: &Step| matches!(step, Step::MandateEnds(day) if *day == MANDATE_ENDS.1);
+    assert!(histories.iter().any(|history| history.steps.iter().any(ends)), "no history ends on day {}", MANDATE_ENDS.1);
+    let broken = broken(&world, &histories).await;
+    assert!(broken.is_empty(), "it breaks on {}:\n{}", log.as_str(), broken.join("\n"));
+    world.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn histories_hold_on_the_embedded_log() {
+    all_hold(LogKind::Embedded).await;
+    the_mandate_ends(LogKind::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn histories_hold_on_kafka() {
+    all_hold(LogKind::Kafka).await;
+    the_mandate_ends(LogKind::Kafka).await;
+}
