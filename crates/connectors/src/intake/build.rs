@@ -146,7 +146,10 @@ fn read_destination(fields: &Fields, mandate: &Mandate) -> Result<Option<Declare
     let grid = grid.ok_or_else(|| Refusal::missing("destination.grid"))?;
     check_division(mandate, &division, "destination.division")?;
     let address = match allows_field(mandate, "address") || allows_field(mandate, "destination.address") {
-        true => read::text(inner.get("address"), "destination.address", read::ADDRESS_CHARS_MAX)?,
+        true => match inner.get("address") {
+            Some(Field::Text(raw)) => read::free_text(raw, "destination.address", read::ADDRESS_CHARS_MAX)?,
+            other => read::text(other, "destination.address", read::ADDRESS_CHARS_MAX)?,
+        },
         false => None,
     };
     Ok(Some(Declared { division, grid, address }))

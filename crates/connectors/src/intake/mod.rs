@@ -14,7 +14,7 @@ mod scope;
 pub use build::{Prepared, prepare};
 pub use fields::{Field, Fields, known_name};
 pub use identify::{address, field_of, identifier, token};
-pub use read::{CODE_CHARS_MAX, ID_CHARS_MAX, bounded_text, text};
+pub use read::{ADDRESS_CHARS_MAX, CODE_CHARS_MAX, ID_CHARS_MAX, bounded_text, free_text, text};
 pub use refusal::{Refusal, RefusalCode};
 pub use scope::{choose, in_force, touches_division};
 

@@ -38,6 +38,11 @@ pub fn bounded_text(raw: &str, label: &'static str, chars_max: usize) -> Result<
     Ok((!kept.is_empty()).then_some(kept))
 }
 
+/// Text that people wrote, such as an address: a line end or tab in it is a space.
+pub fn free_text(raw: &str, label: &'static str, chars_max: usize) -> Result<Option<String>, Refusal> {
+    bounded_text(&raw.replace(['\t', '\n', '\r'], " "), label, chars_max)
+}
+
 /// Text that must be there.
 pub fn required(fields: &Fields, name: &'static str, chars_max: usize) -> Result<String, Refusal> {
     text(fields.get(name), name, chars_max)?.ok_or_else(|| Refusal::missing(name))

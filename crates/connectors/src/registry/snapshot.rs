@@ -6,7 +6,7 @@
 use super::csv_file::{CsvFile, Row};
 use super::import::{ImportError, Paths, Progress};
 use super::present::Present;
-use crate::intake::{self, CODE_CHARS_MAX, Refusal, RefusalCode};
+use crate::intake::{self, ADDRESS_CHARS_MAX, CODE_CHARS_MAX, Refusal, RefusalCode};
 use crate::rejects::Rejects;
 use domain::limits::LINKS_MAX;
 use events::{GridEntry, IdentifierKind, IdentifierLink, Link, Millis, Token};
@@ -16,7 +16,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 const NAME_CHARS_MAX: usize = 128;
-const ADDRESS_CHARS_MAX: usize = 1_024;
 const GRID_COLUMNS: &[&str] = &["grid", "name", "community", "community_name", "subdistrict", "division", "workers"];
 const HOUSEHOLD_COLUMNS: &[&str] = &["household", "grid", "address", "contact_name", "contact_phone"];
 const RESIDENT_COLUMNS: &[&str] = &["resident", "household", "name", "resident_id", "phones", "plates"];
@@ -99,12 +98,13 @@ pub fn read(
 
 type Take<'a> = fn(&mut Reading<'a>, &[String]) -> Result<(), Refusal>;
 
-fn cell(cells: &[String], at: usize, name: &'static str, chars_max: usize) -> Result<Option<String>, Refusal> {
-    intake::bounded_text(cells.get(at).map_or("", String::as_str), name, chars_max)
+fn text(cells: &[String], at: usize, name: &'static str, chars_max: usize) -> Result<Option<String>, Refusal> {
+    intake::free_text(cells.get(at).map_or("", String::as_str), name, chars_max)
 }
 
 fn required(cells: &[String], at: usize, name: &'static str) -> Result<String, Refusal> {
-    cell(cells, at, name, CODE_CHARS_MAX)?.ok_or_else(|| Refusal::missing(name))
+    let code = intake::bounded_text(cells.get(at).map_or("", String::as_str), name, CODE_CHARS_MAX)?;
+    code.ok_or_else(|| Refusal::missing(name))
 }
 
 impl Reading<'_> {
@@ -170,9 +170,9 @@ impl Reading<'_> {
 
     fn read_household(&mut self, cells: &[String]) -> Result<(Household, Option<Token>), Refusal> {
         let grid = required(cells, 1, "grid")?;
-        let address = cell(cells, 2, "address", ADDRESS_CHARS_MAX)?;
-        let name = cell(cells, 3, "contact_name", NAME_CHARS_MAX)?;
-        let phone = cell(cells, 4, "contact_phone", NAME_CHARS_MAX)?;
+        let address = text(cells, 2, "address", ADDRESS_CHARS_MAX)?;
+        let name = text(cells, 3, "contact_name", NAME_CHARS_MAX)?;
+        let phone = text(cells, 4, "contact_phone", NAME_CHARS_MAX)?;
         let grid = self.code(&grid);
         if !self.snapshot.grids.contains_key(&grid) && !self.snapshot.kept_grids.contains(&grid) {
             return Err(Refusal::at(RefusalCode::UnknownGrid, "grid", "no good row of the grids has it"));
@@ -218,8 +218,8 @@ impl Reading<'_> {
 }
 
 fn grid_entry(cells: &[String]) -> Result<GridEntry, Refusal> {
-    let text = |at, name| cell(cells, at, name, NAME_CHARS_MAX).map(Option::unwrap_or_default);
-    let workers = match cell(cells, 6, "workers", CODE_CHARS_MAX)? {
+    let named = |at, name| text(cells, at, name, NAME_CHARS_MAX).map(Option::unwrap_or_default);
+    let workers = match text(cells, 6, "workers", CODE_CHARS_MAX)? {
         None => 0,
         Some(count) => {
             let count = count.parse().ok().filter(|count| (0..=1_000_000).contains(count));
@@ -227,10 +227,10 @@ fn grid_entry(cells: &[String]) -> Result<GridEntry, Refusal> {
         }
     };
     Ok(GridEntry {
-        name: text(1, "name")?,
-        community: text(2, "community")?,
-        community_name: text(3, "community_name")?,
-        subdistrict: text(4, "subdistrict")?,
+        name: named(1, "name")?,
+        community: named(2, "community")?,
+        community_name: named(3, "community_name")?,
+        subdistrict: named(4, "subdistrict")?,
         division: required(cells, 5, "division")?,
         workers,
         published_at: Millis(0),
