@@ -1,5 +1,5 @@
 //! The log: the one place that knows where topics live. Kafka for anything real, embedded for demos and small pilots, simulated for
-//! tests, remote for commands beside a running process. One interface, one conformance suite (`tests/conformance.rs`).
+//! tests, remote for commands beside a running process. One interface, one conformance suite (`tests/conformance/`).
 //!
 //! It knows bytes, partitions and offsets; what a record means is not its business.
 

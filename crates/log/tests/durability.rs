@@ -1,6 +1,8 @@
 //! An acknowledged append survives `kill -9`: a child process of this very binary appends and prints what was acknowledged, is killed at
 //! a random moment, and the log is opened again.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers may panic")]
+
 mod conformance;
 
 use conformance::{record, text};

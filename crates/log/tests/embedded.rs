@@ -1,5 +1,7 @@
 //! The embedded log under the suite, and what it alone promises: one process, restarts, time-dependent compaction.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers may panic")]
+
 mod conformance;
 
 use conformance::{Under, record, text};

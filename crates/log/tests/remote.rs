@@ -1,5 +1,7 @@
 //! The remote log under the suite, over a real socket, and who may do what there.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers may panic")]
+
 mod conformance;
 
 use conformance::Under;

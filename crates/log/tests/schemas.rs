@@ -1,5 +1,7 @@
 //! Schema ids: the built-in ones, a real registry's (Apicurio), and a registry that answers late, differently, or not at all.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers may panic")]
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};

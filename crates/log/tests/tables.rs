@@ -1,5 +1,7 @@
 //! Topics read whole: what a table holds, that it goes on from its cache, and that a cache which cannot be trusted is thrown away.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers may panic")]
+
 mod conformance;
 
 use async_trait::async_trait;

@@ -123,4 +123,8 @@ impl Store for SledStore {
     fn len(&self) -> usize {
         self.with(|database| Ok(database.range("\u{1}"..).count() + usize::from(database.contains_key("")?))).unwrap_or(0)
     }
+
+    fn is_empty(&self) -> bool {
+        self.with(|database| Ok(database.range("\u{1}"..).next().is_none() && !database.contains_key("")?)).unwrap_or(true)
+    }
 }
