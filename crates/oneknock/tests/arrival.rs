@@ -48,13 +48,28 @@ fn closed_ledger(site: &Site, accepted: u64) -> Value {
 fn a_dropped_file_becomes_one_visit_and_bad_rows_beside_it_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let site = site(dir.path());
+    one_arrival(dir.path(), &site, &["gateway,router,inbox,ops"]);
+}
 
-    // With nothing running, the import opens the log itself.
-    let (code, out, error) = import(dir.path(), &site, RESIDENTS);
+/// The same words and answers, with each command a client of its own and the roles in three processes.
+#[test]
+fn on_kafka_it_is_the_same() {
+    let kafka = testkit::kafka::Kafka::start(1).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path());
+    let config = fs::read_to_string(&site.config).unwrap();
+    let config = config.replace("kind = \"embedded\"", "kind = \"kafka\"").replace("127.0.0.1:9092", &kafka.bootstrap);
+    fs::write(&site.config, config).unwrap();
+    one_arrival(dir.path(), &site, &["gateway,ops", "router", "inbox"]);
+}
+
+fn one_arrival(dir: &Path, site: &Site, processes: &[&str]) {
+    // With nothing running: on the embedded log the import opens it itself.
+    let (code, out, error) = import(dir, site, RESIDENTS);
     assert_eq!(code, Some(3), "{out} {error}");
     let counts: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&counts["rejected"], &counts["households"]["published"]), (&1.into(), &1.into()), "{counts}");
-    let rejects = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let rejects = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let rejects: Vec<_> = rejects.filter(|path| path.to_string_lossy().contains("reject")).collect();
     assert_eq!(rejects.len(), 1, "{rejects:?}");
     assert!(!fs::read_to_string(&rejects[0]).unwrap().contains("李四"));
@@ -74,15 +89,19 @@ fn a_dropped_file_becomes_one_visit_and_bad_rows_beside_it_are_named() {
         event("cp-2", 20, "\"phone\":\"+86 138-0013-8000\""),
         event("cp-3", 10, "\"resident_id\":\"110105194912310021\""),
     ];
-    write(dir.path(), "drop.ndjson", &drop.concat());
+    write(dir, "drop.ndjson", &drop.concat());
 
-    let mut running = Running::start(oneknock(&["run", "--config", &site.config]));
-    running.wait_for("ready");
+    let mut running = Vec::new();
+    for roles in processes {
+        let mut process = Running::start(oneknock(&["run", "--config", &site.config, "--role", roles]));
+        process.wait_for("ready");
+        running.push(process);
+    }
     let (code, out, error) = said(&output(&["connect", "--once", "--source", "road", "--config", &site.config]));
     assert_eq!(code, Some(3), "{out} {error}");
     let summary: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&summary["accepted"], &summary["rejected"]), (&2.into(), &1.into()), "{summary}");
-    let ledger = closed_ledger(&site, 2);
+    let ledger = closed_ledger(site, 2);
     assert_eq!((&ledger["decisions"]["opened"], &ledger["decisions"]["joined"]), (&1.into(), &1.into()), "{ledger}");
 
     // The event's way, from its newest decision.
@@ -96,7 +115,7 @@ fn a_dropped_file_becomes_one_visit_and_bad_rows_beside_it_are_named() {
     assert_eq!((&trace["traveller"]["household"], &trace["household"]["joined"]), (&"h-1".into(), &1.into()), "{trace}");
 
     // Beside the process that holds the log the import says the same: all is as it was.
-    let (code, out, error) = import(dir.path(), &site, &RESIDENTS.lines().take(2).collect::<Vec<_>>().join("\n"));
+    let (code, out, error) = import(dir, site, &RESIDENTS.lines().take(2).collect::<Vec<_>>().join("\n"));
     assert_eq!(code, Some(0), "{error}");
     let counts: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&counts["households"]["unchanged"], &counts["rejected"]), (&1.into(), &0.into()), "{counts}");
@@ -106,11 +125,13 @@ fn a_dropped_file_becomes_one_visit_and_bad_rows_beside_it_are_named() {
     assert!(error.contains("sources.rail") && error.contains("road"), "{error}");
 
     // No command and no log line ever holds a number in clear.
-    running.signal("TERM");
-    let status = running.end();
-    let rest = running.rest();
-    assert_eq!(status.code(), Some(0), "{rest}");
-    for number in ["11010519491231002X", "13800138000", "王芳"] {
-        assert!(!rest.contains(number) && !tail.contains(number) && !trace.to_string().contains(number));
+    for mut process in running {
+        process.signal("TERM");
+        let status = process.end();
+        let rest = process.rest();
+        assert_eq!(status.code(), Some(0), "{rest}");
+        for number in ["11010519491231002X", "13800138000", "王芳"] {
+            assert!(!rest.contains(number) && !tail.contains(number) && !trace.to_string().contains(number));
+        }
     }
 }

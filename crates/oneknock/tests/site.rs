@@ -48,9 +48,13 @@ fn a_site_runs_answers_commands_beside_it_and_ends_well() {
         tail.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["value"]["version"].as_i64().unwrap()).collect();
     assert!(matches!(versions[..], [1, applied] if applied > 1_700_000_000_000), "{versions:?}");
 
+    // Somebody follows a topic for ever: that holds nobody up.
+    let mut following = Running::start(oneknock(&["ops", "tail", "control.policies.v1", "--follow", "--config", &site.config]));
+    following.wait_for("window_days");
     running.signal("TERM");
     let status = running.end();
     assert_eq!(status.code(), Some(0), "{}", running.rest());
+    drop(following);
 
     // With none running, the same command opens the log itself, and answers the same.
     let (code, again) = json(&["mandate", "list", "--json", "--config", &site.config]);

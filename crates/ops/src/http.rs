@@ -15,6 +15,7 @@ use eventlog::schemas::Schemas;
 use keys::{Role, SignIn};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long the log may take to show that it is there.
 const READY: Duration = Duration::from_secs(2);
+
+/// How long requests under way may take when the process is asked to stop.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// What this listener is told beside the log.
 #[derive(Clone)]
@@ -57,9 +61,16 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let upkeep = metrics.clone();
     let app = app(Served { config, log, schemas, tokens, metrics }).into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, app).with_graceful_shutdown(async move { shutdown.cancelled().await });
+    let drained = shutdown.clone().cancelled_owned();
+    let served = axum::serve(listener, app).with_graceful_shutdown(drained).into_future();
+    let late = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
     tokio::select! {
         done = served => done?,
+        // Somebody follows a topic, for ever.
+        () = late => {}
         () = upkeep.upkeep() => {}
     }
     Ok(())
