@@ -237,3 +237,53 @@ fn task_ids(task: &Task) -> impl Iterator<Item = &str> {
     let before = task.before.as_ref().map(|before| before.task_id.as_str());
     [Some(task.task_id.as_str()), before].into_iter().flatten().filter(|id| !id.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eventlog::fencing::epoch_headers;
+
+    fn record(partition: i32, offset: i64, key: &str, epoch: i64) -> Record {
+        let headers = if epoch == 0 { vec![] } else { epoch_headers(epoch) };
+        Record { partition, offset, timestamp: 0, key: key.as_bytes().to_vec().into(), value: Some(vec![1].into()), headers }
+    }
+
+    #[test]
+    fn a_record_of_a_lower_epoch_is_stale_in_its_own_partition_alone() {
+        let mut view = View::new(2, 10);
+        assert_eq!(view.judge(&record(0, 0, "~claim/a", 0)), Verdict::Claim);
+        assert_eq!(view.judge(&record(0, 1, "m/h", 1)), Verdict::State);
+        assert_eq!(view.judge(&record(0, 2, "~claim/b", 0)), Verdict::Claim);
+        assert_eq!(view.judge(&record(0, 3, "m/h", 1)), Verdict::Stale);
+        assert_eq!(view.judge(&record(1, 0, "m/g", 1)), Verdict::State);
+        assert_eq!(view.judge(&record(0, 4, "m/h", 3)), Verdict::State);
+        assert_eq!(view.judge(&record(0, 5, "~position/x", 3)), Verdict::Position("x"));
+    }
+
+    #[test]
+    fn memory_says_where_it_does_not_reach_back() {
+        let mut view = View::new(2, 2);
+        for offset in 0..3 {
+            view.take(0, offset, "m/h", None);
+            view.take(0, offset, &format!("m/{offset}"), Some(tests_task(offset)));
+            view.pass(0, offset + 1);
+        }
+        view.take(1, 0, "m/other", Some(tests_task(9)));
+        view.pass(1, 1);
+        // Four changes came and two are remembered: offset 2 of partition 0, and the one of partition 1.
+        assert_eq!(view.since(&Cursor(vec![1, 0])).map(|_| ()), Err(vec![(0, 1)]));
+        let changes = view.since(&Cursor(vec![2, 0])).unwrap();
+        assert_eq!(changes.changes.iter().map(|change| &*change.key).collect::<Vec<_>>(), ["m/2", "m/other"]);
+        assert_eq!(changes.position, Cursor(vec![3, 1]));
+        assert_eq!(view.since(&changes.position).unwrap().changes, []);
+        assert_eq!(view.since_sequence(1, 9), None);
+        assert_eq!(view.since_sequence(changes.next_sequence, 9), Some(vec![]));
+    }
+
+    fn tests_task(episode: i64) -> Task {
+        // The shortest record there is: zero bytes are empty texts, nulls, first symbols and empty lists.
+        let mut task: Task = events::Avro::read(&mut [0; 128].as_slice()).unwrap();
+        (task.task_id, task.state) = (format!("t{episode}"), TaskState::Open);
+        task
+    }
+}

@@ -88,6 +88,7 @@ async fn send(
     shutdown: CancellationToken,
 ) {
     metrics::gauge!("oneknock_inbox_streams").increment(1.0);
+    let mut mandates = app.mandates_mark(now());
     let ended = async {
         let hello = Event::default().retry(COME_BACK).comment("from here on");
         sender.send(Ok(hello)).await.map_err(|_| ())?;
@@ -99,7 +100,6 @@ async fn send(
                 tell(&app, &viewer, part, &mut cursor, &sender).await?;
             }
         }
-        let mut mandates = app.mandates_mark(now());
         loop {
             changed.borrow_and_update();
             loop {
@@ -114,7 +114,7 @@ async fn send(
             }
             let mark = app.mandates_mark(now());
             if mark != mandates {
-                let event = Event::default().event("mandates").data(mark.join(" "));
+                let event = Event::default().event("mandates").data(serde_json::json!(mark).to_string());
                 mandates = mark;
                 sender.send(Ok(event)).await.map_err(|_| ())?;
             }
