@@ -1,5 +1,7 @@
 //! One arrival by commands alone: a register, a dropped file, a visit, and the way that the event took; with bad rows beside the good ones.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may fail the test")]
+
 mod common;
 
 use common::{PATIENCE, Running, Site, oneknock, output, said, site};

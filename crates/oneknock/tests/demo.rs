@@ -1,5 +1,7 @@
 //! The demonstration from the outside: a link at once, a line each second, books that close.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may fail the test")]
+
 mod common;
 
 use common::{Running, oneknock};

@@ -1,5 +1,7 @@
 //! Kafka goes away and comes back: the gateway says so and takes nothing, and afterwards every role goes on by itself.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may fail the test")]
+
 mod common;
 
 use common::{PATIENCE, Running, oneknock, output, said, site};

@@ -1,5 +1,7 @@
 //! A site by its commands alone: init, run, commands beside it, SIGTERM; and what is wrong is said with the right exit code.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may fail the test")]
+
 mod common;
 
 use common::{Running, oneknock, output, said, site};

@@ -1,5 +1,7 @@
 //! The ops listener: who may ask for what, and that it says the same as the commands.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may fail the test")]
+
 use eventlog::embedded::Embedded;
 use eventlog::remote::Remote;
 use eventlog::schemas::Schemas;

@@ -1,5 +1,7 @@
 //! The books over hand-made topics: they close where every event has its decision, and not otherwise.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may fail the test")]
+
 use eventlog::embedded::Embedded;
 use eventlog::schemas::Schemas;
 use eventlog::{Append, Log, site_topics};

@@ -1,5 +1,7 @@
 //! One event's way, from hand-made topics: by its traveller to its household, past what a superseded owner wrote, and without a token.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may fail the test")]
+
 use eventlog::embedded::Embedded;
 use eventlog::fencing::epoch_headers;
 use eventlog::schemas::Schemas;
