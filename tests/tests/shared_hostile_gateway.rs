@@ -1,6 +1,8 @@
 //! Hostile input at the door: JSON that parsers fall over, naughty strings, CSV torture and GB18030, at the gateway and in dropped files.
 //! Any bytes get a code, and the good records beside them go through.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers may panic")]
+
 use connectors::gateway::{self, Config, Site};
 use connectors::sources::files::{self, Format};
 use connectors::sources::{Mode, Summary};

@@ -1,5 +1,7 @@
 //! The file drop: positions that neither skip nor repeat, and rows that are rejected alone.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers may panic")]
+
 mod support;
 
 use connectors::gateway::Config as GatewayConfig;

@@ -1,5 +1,7 @@
 //! `registry import` against the embedded log: a full snapshot, its differences, and what is refused.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers may panic")]
+
 mod support;
 
 use connectors::registry::{ImportError, ImportReport, ImportRequest, Outcome, Paths, import};
@@ -275,4 +277,18 @@ async fn gb18030_means_the_same() {
     }
     let report = run(&site, &request(site.dir.path()), NOW + 1).await.unwrap();
     assert_eq!(numbers(&report), [[0, 2, 0], [0, 2, 0], [0, 9, 0]]);
+}
+
+#[tokio::test]
+async fn a_register_of_more_than_one_batch_arrives_whole() {
+    let mut large = mandate("m");
+    large.max_households = 5_000;
+    let site = in_force(large).await;
+    let households: String = (0..4_500).map(|at| format!("h{at},g1,文三路 {at} 号,,\n")).collect();
+    let residents: String = (0..4_500).map(|at| format!("r{at},h{at},,,1380013{at:04},,,\n")).collect();
+    let report = imported(&site, &Files { households: &households, residents: &residents, ..FILES }, NOW).await;
+    assert_eq!(numbers(&report), [[2, 0, 0], [4_500, 0, 0], [9_000, 0, 0]]);
+    assert_eq!(table::<HouseholdEntry>(&site, HOUSEHOLDS).await.len(), 4_500);
+    let again = run(&site, &request(site.dir.path()), NOW + 1).await.unwrap();
+    assert_eq!(numbers(&again), [[0, 2, 0], [0, 4_500, 0], [0, 9_000, 0]]);
 }

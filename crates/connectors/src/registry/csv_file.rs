@@ -149,7 +149,9 @@ fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Vec<(u64, Result<Vec<String>, RefusalCode>)>, FileError> {
+    type Cells = Result<Vec<String>, RefusalCode>;
+
+    fn read(bytes: &[u8]) -> Result<Vec<(u64, Cells)>, FileError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.csv");
         std::fs::write(&path, bytes).unwrap();
@@ -157,7 +159,7 @@ mod tests {
         Ok(file.map(|row| row.map(|row| (row.number, row.cells.map_err(|refusal| refusal.code))).unwrap()).collect())
     }
 
-    fn cells(cells: [&str; 3]) -> Result<Vec<String>, RefusalCode> {
+    fn cells(cells: [&str; 3]) -> Cells {
         Ok(cells.map(str::to_owned).to_vec())
     }
 
