@@ -11,6 +11,7 @@ use eventlog::owner::Rules;
 use eventlog::schemas::Schemas;
 use eventlog::{Assignment, Log, LogError, NewTopic};
 use events::topics::{DEAD_LETTER_RETENTION_MS, TASKS, TRAVELLERS, dead_letters};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -85,8 +86,16 @@ pub async fn run_with(
     let mut loops = tokio::task::JoinSet::new();
     loops.spawn(travellers);
     loops.spawn(households);
-    let assign = |change: Assignment| {
+    // Owners hold the same numbers in both loops. Summed over a site's routers, a partition that is missing has no owner.
+    metrics::gauge!("oneknock_partitions").set(f64::from(partitions));
+    let mut owned = BTreeSet::new();
+    let mut assign = |change: Assignment| {
         tracing::info!(?change, "the group says");
+        match &change {
+            Assignment::Assigned(more) => owned.extend(more.iter().copied()),
+            Assignment::Revoked(gone) => owned.retain(|partition| !gone.contains(partition)),
+        }
+        metrics::gauge!("oneknock_partitions_owned").set(owned.len() as f64);
         let _ = to_travellers.send(change.clone());
         let _ = to_households.send(change);
     };
