@@ -163,6 +163,8 @@ impl Source<'_> {
 
     /// Judges the records, makes the good ones durable and writes down the others.
     async fn deliver(&mut self, records: Vec<(u64, Result<Fields, Refusal>)>, rejects: &mut Rejects) -> Result<(), SourceError> {
+        // Another process may have opened a mandate since.
+        self.site.refresh_keys();
         let (mandates, codec) = (self.site.mandates(), self.site.schemas.codec());
         let context = Context {
             mandates: &mandates,
