@@ -27,6 +27,8 @@ pub struct Ledger {
     pub accepted: u64,
     /// Of those, without a decision.
     pub undecided: u64,
+    /// Of the undecided, those that have stood there for a minute or more: what is not merely under way.
+    pub overdue: u64,
     /// Newest decisions of those, by code; every code is named.
     pub decisions: BTreeMap<&'static str, u64>,
     /// Accepted equals the sum of decisions, and nothing is undecided.
@@ -119,7 +121,7 @@ pub(crate) async fn ledger_at(log: &Arc<dyn Log>, schemas: &Schemas, at: Millis)
         }
     }
     explain(log, schemas, &mut unknown, &read_until, &decided, since).await?;
-    Ok(summary(&lines, &sources, unreadable, unknown.len() as u64, since))
+    Ok(summary(&lines, &sources, unreadable, unknown.len() as u64, at))
 }
 
 /// Adds the events of one topic; returns how many values are unreadable.
@@ -200,11 +202,12 @@ async fn explain(
     Ok(())
 }
 
-fn summary(lines: &[Line], sources: &[String], unreadable: u64, unknown: u64, since: i64) -> Ledger {
+fn summary(lines: &[Line], sources: &[String], unreadable: u64, unknown: u64, at: Millis) -> Ledger {
+    let this_minute = i32::try_from(at.0.div_euclid(MINUTE_MS)).unwrap_or(i32::MAX);
     let mut decisions: BTreeMap<&'static str, u64> = Code::ALL.iter().map(|code| (code.as_str(), 0)).collect();
     let mut by_source: BTreeMap<String, SourceLine> = BTreeMap::new();
     let mut minutes: BTreeMap<(i32, u16), (u64, u64)> = BTreeMap::new();
-    let (mut accepted, mut undecided) = (0, 0);
+    let (mut accepted, mut undecided, mut overdue) = (0, 0, 0);
     let name = |source: u16| sources.get(usize::from(source)).cloned().unwrap_or_default();
     for line in lines.iter().filter(|line| line.counts) {
         accepted += 1;
@@ -219,6 +222,8 @@ fn summary(lines: &[Line], sources: &[String], unreadable: u64, unknown: u64, si
             }
             None => {
                 undecided += 1;
+                // In the minute before this one it may be younger than a minute.
+                overdue += u64::from(line.minute < this_minute - 1);
                 source.undecided += 1;
                 minute.1 += 1;
             }
@@ -234,9 +239,10 @@ fn summary(lines: &[Line], sources: &[String], unreadable: u64, unknown: u64, si
     Ledger {
         accepted,
         undecided,
+        overdue,
         closed: undecided == 0 && unknown == 0 && accepted == decided,
         decisions,
-        since: time::format(Millis(since)),
+        since: time::format(Millis(at.0 - WINDOW_MS)),
         unknown,
         unreadable,
         by_source,
@@ -262,5 +268,25 @@ impl fmt::Display for Ledger {
             writeln!(f, "open: {} {} ({} of {} undecided)", minute.minute, minute.source, minute.undecided, minute.accepted)?;
         }
         writeln!(f, "{}", if self.closed { "closed" } else { "NOT CLOSED" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_is_undecided_but_not_overdue() {
+        let at = Millis(100 * MINUTE_MS + 1);
+        let line = |minute: i64, code| Line { id: [0; 16], minute: minute as i32, source: 0, counts: true, code, revision: 0 };
+        let books = |lines: &[Line]| summary(lines, &["s".to_owned()], 0, 0, at);
+        for (minute, overdue) in [(100, 0), (99, 0), (98, 1), (1, 1)] {
+            let ledger = books(&[line(minute, None), line(minute, Some(Code::Held))]);
+            assert_eq!((ledger.accepted, ledger.undecided, ledger.overdue, ledger.closed), (2, 1, overdue, false), "minute {minute}");
+            assert_eq!(
+                ledger.open[0],
+                OpenMinute { source: "s".into(), minute: time::format(Millis(minute * MINUTE_MS)), accepted: 2, undecided: 1 }
+            );
+        }
     }
 }

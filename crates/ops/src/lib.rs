@@ -5,6 +5,7 @@
 
 mod decode;
 pub mod dlq;
+pub mod gauges;
 pub mod http;
 pub mod lag;
 pub mod ledger;

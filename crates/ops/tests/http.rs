@@ -109,3 +109,38 @@ async fn a_log_that_is_not_ours_alone_is_not_served() {
     assert!(Remote::connect(&listener.base, listener.admin()).await.is_err());
     assert_eq!(listener.get("/log/topics", Some(listener.admin())).await.0, 404);
 }
+
+#[tokio::test]
+async fn the_one_that_measures_tells_of_lag_and_books() {
+    let dir = tempfile::tempdir().unwrap();
+    let log: Arc<dyn Log> = Embedded::open(dir.path()).unwrap();
+    log.create_topics(&site_topics(2)).await.unwrap();
+    let event =
+        Append { topic: topics::CHECKPOINT.into(), partition: 1, key: b"t".to_vec(), value: Some(b"junk".to_vec()), headers: vec![] };
+    log.append(vec![event]).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+    let sign_in = Arc::new(SignIn::new(&TokensFile::draw()));
+    let schemas = Schemas::open("").await.unwrap();
+    let config = ops::Config { groups: GROUPS, serve_log: false };
+    let metrics = ops::metrics::install().unwrap();
+    let (of_log, of_schemas) = (Arc::clone(&log), Arc::clone(&schemas));
+    tokio::spawn(async move { ops::gauges::keep(GROUPS, &of_log, &of_schemas).await });
+    tokio::spawn(ops::run(config, log, schemas, sign_in, metrics, listener, CancellationToken::new()));
+
+    let wanted = [
+        "oneknock_lag_records{group=\"router\",topic=\"events.checkpoint.v1\"} 1",
+        "oneknock_ledger_decisions{code=\"opened\"} 0",
+        "oneknock_ledger_closed 1",
+        "oneknock_ledger_undecided 0",
+    ];
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let text = reqwest::get(&url).await.unwrap().text().await.unwrap();
+        if wanted.iter().all(|line| text.contains(line)) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{text}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}

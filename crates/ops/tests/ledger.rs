@@ -106,6 +106,7 @@ async fn an_event_without_a_decision_keeps_them_open() {
     books.decision(1, Code::Opened, 65_536).await;
     let ledger = books.ledger().await;
     assert_eq!((ledger.accepted, ledger.undecided, ledger.closed), (2, 1, false));
+    assert_eq!(ledger.overdue, 0, "it may still be under way");
     assert_eq!(ledger.open.len(), 1);
     assert_eq!((ledger.open[0].source.as_str(), ledger.open[0].undecided), ("highway-authority", 1));
     assert!(ledger.to_string().contains("NOT CLOSED"));

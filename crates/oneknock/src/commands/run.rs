@@ -117,6 +117,10 @@ pub async fn start(parsed: Parsed, wanted: &[Role], metrics: Metrics) -> Result<
         let settings = ::ops::Config { groups: ops::GROUPS, serve_log: embedded };
         let (log, schemas, sign_in) = (Arc::clone(&site.log), Arc::clone(&site.schemas), Arc::clone(&process.sign_in));
         let stop = stop.clone();
+        if wants(Role::Ops) {
+            let (log, schemas, stop) = (Arc::clone(&log), Arc::clone(&schemas), stop.clone());
+            tokio::spawn(async move { stop.run_until_cancelled(::ops::gauges::keep(ops::GROUPS, &log, &schemas)).await });
+        }
         tasks.spawn(async move { (Role::Ops, ::ops::run(settings, log, schemas, sign_in, metrics, listener, stop).await) });
     }
     if wants(Role::Router) {
