@@ -1,7 +1,7 @@
 //! What a record costs this process on Kafka: appends and reads N records of 200 bytes (1 million where nothing is said) on a local node,
 //! and prints CPU microseconds a record for each, librdkafka's threads included.
 //!
-//! `cargo run --profile ci -p oneknock-log --example kafka_throughput -- [N]`
+//! `cargo run --profile ci -p oneknock-log --example kafka_throughput -- [N] [PROPERTY=VALUE]…`
 
 use eventlog::kafka::{Kafka, KafkaConfig};
 use eventlog::{Append, From, Log, NewTopic};
@@ -32,7 +32,11 @@ fn report(what: &str, records: usize, cpu_spent: Duration, took: Duration) {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let records: usize = std::env::args().nth(1).map_or(Ok(1_000_000), |argument| argument.parse())?;
     let node = testkit::kafka::Kafka::start_with(Options { compiler: Compiler::Optimising, ..Options::new(1) })?;
-    let log = Kafka::connect(&KafkaConfig { bootstrap: node.bootstrap.clone(), ..KafkaConfig::default() })?;
+    let properties = std::env::args().skip(2).filter_map(|argument| {
+        let (key, value) = argument.split_once('=')?;
+        Some((key.to_owned(), value.to_owned()))
+    });
+    let log = Kafka::connect(&KafkaConfig { bootstrap: node.bootstrap.clone(), properties: properties.collect() })?;
     log.create_topics(&[NewTopic { name: "t".into(), partitions: PARTITIONS, settings: Vec::new() }]).await?;
 
     let (began, before) = (Instant::now(), cpu()?);

@@ -348,3 +348,49 @@ async fn a_reader_takes_on_and_gives_up_partitions() {
     assert_eq!((back.partition, back.records[0].key.as_ref()), (1, b"unread".as_ref()));
     assert!(matches!(reader.add(vec![from("no.such.topic", 0, 0)]).await, Err(LogError::NoTopic(_))));
 }
+
+/// Everything there is from an offset on.
+async fn offsets_and_keys(log: &Kafka, topic: &str, offset: i64) -> Vec<(i64, String)> {
+    let (_, end) = log.offsets(topic, 0).await.unwrap();
+    let mut reader = log.read(vec![from(topic, 0, offset)]).await.unwrap();
+    let mut found = Vec::new();
+    loop {
+        let batch = batch(&mut reader).await;
+        let read = batch.records.iter().map(|record| (record.offset, String::from_utf8(record.key.to_vec()).unwrap()));
+        found.extend(read);
+        if batch.next_offset >= end {
+            return found;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compaction_leaves_the_newest_and_reading_goes_over_the_gaps() {
+    let mut options = testkit::kafka::Options::new(1);
+    options.properties.push(("log.cleaner.backoff.ms".into(), "100".into()));
+    let kafka = testkit::kafka::Kafka::start_with(options).unwrap();
+    let log = Kafka::connect(&config(&kafka.bootstrap, &[])).unwrap();
+    let settings =
+        [("cleanup.policy", "compact"), ("segment.ms", "100"), ("min.cleanable.dirty.ratio", "0"), ("min.compaction.lag.ms", "0")];
+    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    log.create_topics(&[NewTopic { name: "t".into(), partitions: 1, settings }]).await.unwrap();
+    let keys = ["once", "often", "often", "twice", "often", "often", "twice"];
+    for key in keys {
+        log.append(vec![record("t", 0, key)]).await.unwrap();
+    }
+    // A segment is closed by the append that comes after its time, and only closed ones are compacted.
+    let compacted = async {
+        loop {
+            log.append(vec![record("t", 0, "tick")]).await.unwrap();
+            let found = offsets_and_keys(&log, "t", 0).await;
+            if found.len() > 3 && found[..3].iter().map(|(offset, _)| *offset).eq([0, 5, 6]) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, compacted).await.expect("not compacted");
+    for (offset, expected) in [(0, 0), (1, 5), (5, 5), (6, 6)] {
+        assert_eq!(offsets_and_keys(&log, "t", offset).await[0], (expected, keys[expected as usize].to_owned()), "from {offset}");
+    }
+}

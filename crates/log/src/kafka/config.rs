@@ -61,6 +61,10 @@ const DELIVERY_TIMEOUT_MS: u64 = 30_000;
 const SESSION_TIMEOUT_KEY: &str = "session.timeout.ms";
 const SESSION_TIMEOUT_MS: u64 = 10_000;
 
+/// A partition that a reader takes on waits for the fetch that is under way: so that one is short.
+const CONSUMER_DEFAULTS: &[(&str, &str)] =
+    &[("fetch.error.backoff.ms", "100"), ("fetch.queue.backoff.ms", "10"), ("fetch.wait.max.ms", "250")];
+
 impl KafkaConfig {
     /// # Errors
     /// [`LogError::Refused`] names the key.
@@ -119,7 +123,7 @@ impl KafkaConfig {
 
     /// For readers, members and positions.
     pub(super) fn consumer(&self, group: &str) -> ClientConfig {
-        let mut config = self.client(&[OF_PRODUCERS], &[("fetch.error.backoff.ms", "100"), ("fetch.queue.backoff.ms", "10")]);
+        let mut config = self.client(&[OF_PRODUCERS], CONSUMER_DEFAULTS);
         config.set("group.id", group).set("group.protocol", "classic").set("partition.assignment.strategy", "range");
         config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false").set("enable.partition.eof", "true");
         config.set("auto.offset.reset", "earliest").set("allow.auto.create.topics", "false");

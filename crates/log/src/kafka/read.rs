@@ -34,7 +34,7 @@ const SERVE: Duration = Duration::from_millis(500);
 #[cfg(not(test))]
 const WATCH: Duration = Duration::from_secs(30);
 #[cfg(test)]
-const WATCH: Duration = Duration::from_millis(200);
+const WATCH: Duration = Duration::from_secs(2);
 const WATCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Readers join no group, but librdkafka wants a name.
 const GROUP: &str = "oneknock.readers";
@@ -403,4 +403,51 @@ fn headers(message: &BorrowedMessage<'_>) -> Headers {
         tracing::warn!(topic = message.topic(), partition = message.partition(), offset = message.offset(), "headers are not UTF-8");
         Headers::new()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Append, Log, NewTopic};
+    use rdkafka::ClientConfig;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    async fn next(reader: &mut Box<dyn Reader>) -> Batch {
+        tokio::time::timeout(PATIENCE, reader.next()).await.expect("nothing came").unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_end_without_a_record_is_told_to_a_reader_that_was_there_before() {
+        let bootstrap = testkit::kafka::shared().unwrap().bootstrap.clone();
+        let config = KafkaConfig { bootstrap: bootstrap.clone(), ..KafkaConfig::default() };
+        let log = super::super::Kafka::connect(&config).unwrap();
+        log.create_topics(&[NewTopic { name: "watched".into(), partitions: 2, settings: Vec::new() }]).await.unwrap();
+        let from = |partition| From { topic: "watched".into(), partition, offset: 0 };
+        let mut reader = log.read(vec![from(0), from(1)]).await.unwrap();
+        // A transaction's mark: no reader gets it, and no end of partition is told behind it, for it was told before.
+        let mut settings = ClientConfig::new();
+        let foreign: BaseProducer = settings.set("bootstrap.servers", &bootstrap).set("transactional.id", "watched").create().unwrap();
+        foreign.init_transactions(PATIENCE).unwrap();
+        foreign.begin_transaction().unwrap();
+        foreign.send(BaseRecord::<str, str>::to("watched").partition(0).key("k").payload("v")).unwrap();
+        foreign.commit_transaction(PATIENCE).unwrap();
+        let mut records = Vec::new();
+        let mut at = 0;
+        while at < 2 {
+            let batch = next(&mut reader).await;
+            assert_eq!(batch.partition, 0);
+            records.extend(batch.records);
+            at = batch.next_offset;
+        }
+        assert_eq!(records.len(), 1);
+        // And reading goes on, in both.
+        for partition in [0, 1] {
+            let record = Append { topic: "watched".into(), partition, key: b"on".to_vec(), ..Append::default() };
+            log.append(vec![record]).await.unwrap();
+            let batch = next(&mut reader).await;
+            assert_eq!((batch.partition, batch.records.len()), (partition, 1));
+        }
+    }
 }
