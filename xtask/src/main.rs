@@ -38,6 +38,12 @@ enum Task {
     /// Times an event from the gateway's 202 to the worker's stream. `--rate 200 [--seconds 30] [--log embedded|kafka] [--json]`
     #[command(disable_help_flag = true)]
     Latency(kill::Args),
+    /// Drains 1 million events from one local Kafka node through the router. `[--events N] [--seed S] [--json]`
+    #[command(disable_help_flag = true)]
+    Bench(kill::Args),
+    /// Loads the identifier table, cold and from its cache. `--entries N [--json]`
+    #[command(disable_help_flag = true)]
+    Table(kill::Args),
     /// Checks compose file, manifests, image, topics, alerts and dashboard under deploy/.
     Deploy,
 }
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
         Task::TestShared(args) => shared::run(&args),
         Task::Kill(args) => kill::run(&args),
         Task::Latency(args) => latency::run(&args),
+        Task::Bench(args) => kill::check("bench", &args),
+        Task::Table(args) => kill::check("table", &args),
         Task::Deploy => deploy::run(),
     };
     match done {

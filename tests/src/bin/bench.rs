@@ -1,0 +1,39 @@
+//! `bench`: see `oneknock_tests::drain`. Run it through `cargo xtask bench`, which builds what it needs.
+
+use clap::Parser;
+use oneknock_tests::drain::{self, Options};
+use std::process::ExitCode;
+
+/// Drains a backlog from one local Kafka node through both loops of the router; exits 1 when it takes more CPU than the mark, or the
+/// ledger does not close.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench")]
+struct Cli {
+    /// Events in the backlog.
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    /// Travellers; half of them are seen before.
+    #[arg(long, default_value_t = 300_000)]
+    travellers: u64,
+    /// Households.
+    #[arg(long, default_value_t = 100_000)]
+    households: u64,
+    /// Of the draws.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The figures as JSON on standard output; progress goes to standard error.
+    #[arg(long)]
+    json: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let Cli { events, travellers, households, seed, json } = Cli::parse();
+    let report = drain::run(Options { events, travellers, households, seed }, |line| eprintln!("{line}")).await?;
+    if json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,39 @@
+//! What a running process has used so far, as the kernel counts it.
+
+use anyhow::{Context, Result};
+
+/// CPU seconds of all its threads, user and system together.
+///
+/// # Errors
+/// There is no such process.
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, in brackets, may hold anything.
+    let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat has no name")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("/proc/PID/stat is short");
+    // Fields 14 and 15 of proc(5); a tick is a hundredth on every Linux that this runs on.
+    Ok((ticks(11)? + ticks(12)?) / 100.0)
+}
+
+/// The most memory that it ever had resident, in MiB.
+///
+/// # Errors
+/// There is no such process.
+pub fn peak_mib(pid: u32) -> Result<u64> {
+    status_kib(pid, "VmHWM:").map(|kib| kib / 1024)
+}
+
+/// The memory that it has resident now, in MiB.
+///
+/// # Errors
+/// There is no such process.
+pub fn resident_mib(pid: u32) -> Result<u64> {
+    status_kib(pid, "VmRSS:").map(|kib| kib / 1024)
+}
+
+fn status_kib(pid: u32, name: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("/proc/PID/status has no {name}"))?;
+    line.trim().trim_end_matches(" kB").trim().parse().context("/proc/PID/status holds no number")
+}
