@@ -74,7 +74,7 @@ pub struct Demo {
     /// Keep the site in this directory; otherwise it is gone at the end.
     #[arg(long)]
     pub dir: Option<PathBuf>,
-    /// Language of what is printed; otherwise that of the environment.
+    /// Language of what is printed; otherwise that of LC_ALL, LC_MESSAGES or LANG. Help and errors are English.
     #[arg(long, value_enum)]
     pub lang: Option<Language>,
 }

@@ -19,7 +19,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// How long what is under way may take after SIGTERM.
-const DRAIN: Duration = Duration::from_secs(9);
+const DRAIN: Duration = Duration::from_secs(8);
+/// How long closing the log may take after that.
+const LAST_DROP: Duration = Duration::from_secs(1);
 
 /// A site's files, read and checked, before anything is opened.
 pub struct Parsed {
@@ -160,7 +162,15 @@ impl Running {
     }
 
     /// Tells all to stop and waits until they have.
-    pub async fn drain(mut self) -> Result<(), Failure> {
+    pub async fn drain(self) -> Result<(), Failure> {
+        let site = self.site.clone();
+        let done = self.drained().await;
+        // A client of Kafka may hang while it is dropped: nobody waits for it longer than this.
+        let _ = tokio::time::timeout(LAST_DROP, tokio::task::spawn_blocking(move || drop(site))).await;
+        done
+    }
+
+    async fn drained(mut self) -> Result<(), Failure> {
         self.stop.cancel();
         let all = async {
             let mut failed = None;

@@ -77,6 +77,23 @@ pub async fn run(options: cli::Demo) -> Result<(), Failure> {
     }
 
     say(words.closing);
+    let closing = close(running, agencies, workers, &watch, words, [stop_sending, stop_knocking]);
+    tokio::select! {
+        closed = closing => if closed? { Ok(()) } else { Err(Failure::Negative) },
+        _ = terminate.recv() => Err(anyhow::anyhow!("told to stop a second time").into()),
+        _ = interrupt.recv() => Err(anyhow::anyhow!("told to stop a second time").into()),
+    }
+}
+
+/// Lets everybody finish, prints the summary and ends the site; whether the ledger closes.
+async fn close(
+    running: run::Running,
+    agencies: agencies::Agencies,
+    workers: workers::Workers,
+    watch: &Watch,
+    words: &words::Words,
+    [stop_sending, stop_knocking]: [CancellationToken; 2],
+) -> Result<bool, Failure> {
     stop_sending.cancel();
     let accepted = agencies.end().await;
     stop_knocking.cancel();
@@ -84,7 +101,7 @@ pub async fn run(options: cli::Demo) -> Result<(), Failure> {
     let closed = settle(&running.site).await?;
     say(&(words.summary)(&watch.tally(accepted), closed));
     running.drain().await?;
-    if closed { Ok(()) } else { Err(Failure::Negative) }
+    Ok(closed)
 }
 
 /// One text on stdout. That nobody reads it any more is no reason to end.
