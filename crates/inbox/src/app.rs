@@ -54,7 +54,9 @@ pub struct App {
     pub in_flight: crate::http::InFlight,
     /// Partitions of every keyed topic.
     pub partitions: i32,
-    /// The view follows the log.
+    /// The view has been read to the log's end once: from then on it can be shown, at worst as it was.
+    pub caught_up: AtomicBool,
+    /// The view follows the log now.
     pub follows: AtomicBool,
     /// Bounds readings of the log again.
     pub rereads: Semaphore,

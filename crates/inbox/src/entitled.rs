@@ -108,3 +108,72 @@ pub fn may_act(viewer: &Viewer, episode: Episode<'_>, at: Millis, screening: boo
     let triage = matches!(episode, Episode::Newest(task) if task.triage);
     sees(viewer, episode.grid_at(at), triage && !screening, grids)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use events::MandateState;
+
+    fn viewer(supervisor: bool, codes: &[&str]) -> Viewer {
+        Viewer { name: "v".into(), supervisor, scope: Scope::from_list(&codes.iter().map(|&code| code.to_owned()).collect::<Vec<_>>()) }
+    }
+
+    fn entry(grid: &str) -> Option<Arc<GridEntry>> {
+        let (community, subdistrict) = ("330106001001", "330106001");
+        (grid == "g1").then(|| {
+            Arc::new(GridEntry {
+                name: String::new(),
+                community: community.into(),
+                community_name: String::new(),
+                subdistrict: subdistrict.into(),
+                division: "330106".into(),
+                workers: 1,
+                published_at: Millis(0),
+            })
+        })
+    }
+
+    #[test]
+    fn a_worker_has_grids_and_a_supervisor_areas() {
+        for (supervisor, codes, grid, triage, expected) in [
+            (false, ["g1"], Some("g1"), false, true),
+            (false, ["g1"], Some("g1"), true, false),
+            (false, ["g"], Some("g1"), false, false),
+            (false, ["*"], Some("g7"), false, true),
+            (false, ["*"], None, false, false),
+            (true, ["3301"], Some("g1"), true, true),
+            (true, ["330106001001"], Some("g1"), false, true),
+            (true, ["330107"], Some("g1"), false, false),
+            // A grid that nobody has published lies in no area.
+            (true, ["3301"], Some("g7"), false, false),
+            (true, ["g1"], Some("g1"), false, false),
+            (true, ["*"], None, false, true),
+            (true, ["3301"], None, false, false),
+        ] {
+            let seen = sees(&viewer(supervisor, &codes), grid, triage, &entry);
+            assert_eq!(seen, expected, "supervisor {supervisor}, {codes:?}, grid {grid:?}, triage {triage}");
+        }
+    }
+
+    #[test]
+    fn a_mandate_shows_by_the_clock_of_the_site() {
+        let mandate = |state| {
+            // Zero bytes are an empty record: texts, lists and the rest.
+            let mandate: Mandate = events::Avro::read(&mut [0; 64].as_slice()).unwrap();
+            Mandate { state, valid_from: Millis(100), valid_until: Millis(200), ..mandate }
+        };
+        let open = mandate(MandateState::Open);
+        for (clock, now, observed, expected) in [
+            (Clock::Wall, 150, 0, true),
+            (Clock::Wall, 200, 150, false),
+            (Clock::Events, 9999, 150, true),
+            (Clock::Events, 150, 200, false),
+        ] {
+            assert_eq!(mandate_shows(Some(&open), clock, Millis(now), Millis(observed)), expected, "{clock:?} {now} {observed}");
+        }
+        for state in [MandateState::Suspended, MandateState::Ended] {
+            assert!(!mandate_shows(Some(&mandate(state)), Clock::Wall, Millis(150), Millis(150)));
+        }
+        assert!(!mandate_shows(None, Clock::Wall, Millis(150), Millis(150)));
+    }
+}

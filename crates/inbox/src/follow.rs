@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 /// How long the follower waits before it reads a log again that was away, in milliseconds.
 const RETRY_MS: u64 = 500;
 
-/// Follows until shutdown. Says by `App::follows` whether it has reached the end that the topic had when it began, and still reads.
+/// Follows until shutdown. `App::caught_up` says that it has reached the end that the topic had when it began, `App::follows` that it
+/// reads now.
 pub async fn follow(app: Arc<App>, shutdown: CancellationToken) {
     loop {
         let ended = tokio::select! {
@@ -50,6 +51,7 @@ async fn read(app: &App) -> Result<(), LogError> {
     let mut reader = app.log.read(from).await?;
     loop {
         if behind.is_empty() {
+            app.caught_up.store(true, Ordering::Release);
             app.follows.store(true, Ordering::Release);
         }
         let batch = reader.next().await?;

@@ -127,6 +127,7 @@ async fn open(
         reads,
         in_flight: http::InFlight::default(),
         partitions,
+        caught_up: AtomicBool::new(false),
         follows: AtomicBool::new(false),
         rereads: app::rereads(),
     }))
@@ -144,5 +145,80 @@ async fn tell_of_mandates(app: Arc<App>, stop: CancellationToken) {
             return;
         }
         app.changed.send_modify(|count| *count += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cursor::Cursor;
+    use crate::view::{Earlier, View};
+    use eventlog::embedded::Embedded;
+    use eventlog::{Append, site_topics};
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    /// A view that remembers one change, and a client that has seen nothing: the log is read again, and nothing of it is lost.
+    #[tokio::test]
+    async fn a_client_that_memory_does_not_reach_back_to_is_answered_from_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let log: Arc<dyn Log> = Embedded::open(&dir.path().join("log")).unwrap();
+        log.create_topics(&site_topics(2)).await.unwrap();
+        let schemas = Schemas::open("").await.unwrap();
+        let keyring = Arc::new(Keyring::init(&dir.path().join("keys")).unwrap());
+        let sign_in = Arc::new(SignIn::new(&keys::TokensFile::default()));
+        let audit = dir.path().join("audit");
+        let app = open(&Config::default(), Clock::Wall, Arc::clone(&log), Arc::clone(&schemas), keyring, sign_in, &audit).await.unwrap();
+        *app.view.write() = View::new(2, 1);
+
+        // The shortest record there is: zero bytes are empty texts, nulls, first symbols and empty lists.
+        let mut task: events::Task = events::Avro::read(&mut [0; 256].as_slice()).unwrap();
+        (task.task_id, task.state) = ("t".into(), events::TaskState::Open);
+        let record = |partition, key: &str, value: Vec<u8>| Append {
+            topic: TASKS.into(),
+            partition,
+            key: key.into(),
+            value: Some(value),
+            headers: vec![],
+        };
+        let state = schemas.codec().encode(&task);
+        log.append(vec![
+            record(0, "m/a", state.clone()),
+            record(0, "m/b", state.clone()),
+            record(0, "~position/x", vec![0]),
+            record(0, "m/a", state.clone()),
+            record(1, "m/c", b"no Avro".to_vec()),
+            record(1, "m/d", state),
+        ])
+        .await
+        .unwrap();
+        let shutdown = CancellationToken::new();
+        let following = tokio::spawn(follow::follow(Arc::clone(&app), shutdown.clone()));
+        let end = Cursor(vec![4, 2]);
+        let caught_up = async {
+            while *app.view.read().position() != end {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), caught_up).await.unwrap();
+        assert!(app.caught_up.load(Ordering::Acquire));
+
+        let since = async |cursor: Vec<i64>| {
+            let changes = app.changes_since(&Cursor(cursor)).await.unwrap();
+            assert_eq!(changes.position, end);
+            let mut found: Vec<(String, i64, bool)> =
+                changes.changes.iter().map(|change| (change.key.to_string(), change.offset, change.earlier == Earlier::Unknown)).collect();
+            found.sort();
+            found
+        };
+        let keys = |found: Vec<(String, i64, bool)>| found.into_iter().map(|(key, offset, _)| (key, offset)).collect::<Vec<_>>();
+        let all = keys(since(vec![0, 0]).await);
+        let expect = |entries: &[(&str, i64)]| entries.iter().map(|&(key, offset)| (key.to_owned(), offset)).collect::<Vec<_>>();
+        // What cannot be read is told as its household's present state, which is none; or is remembered as nothing at all.
+        assert!(expect(&[("m/a", 3), ("m/b", 1), ("m/d", 1)]).iter().all(|entry| all.contains(entry)), "{all:?}");
+        assert_eq!(keys(since(vec![2, 2]).await), expect(&[("m/a", 3)]));
+        assert_eq!(since(vec![4, 2]).await, []);
+        shutdown.cancel();
+        following.await.unwrap();
     }
 }

@@ -159,12 +159,10 @@ impl View {
         for id in task_ids(task) {
             self.by_task.remove(id);
         }
-        if let Some(grid) = &task.grid {
-            if let Some(keys) = self.by_grid.get_mut(grid) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    self.by_grid.remove(grid);
-                }
+        if let Some((grid, keys)) = task.grid.as_ref().and_then(|grid| self.by_grid.get_mut(grid).map(|keys| (grid, keys))) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_grid.remove(grid);
             }
         }
     }

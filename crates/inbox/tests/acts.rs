@@ -182,7 +182,7 @@ async fn a_cookie_signs_in_and_changes_come_only_from_the_own_page() {
 async fn the_page_needs_nobody_and_runs_nothing_foreign() {
     let site = Site::open().await;
     let mut bytes = 0;
-    for path in ["/", "/app.js", "/style.css"] {
+    for path in ["/", "/app.js", "/words.js", "/style.css"] {
         let answer = site.http.get(format!("{}{path}", site.base)).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();

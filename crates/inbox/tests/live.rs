@@ -118,3 +118,38 @@ async fn changes_come_in_pages_that_share_their_end() {
     assert!(ends.iter().all(|end| *end == ends[0]));
     assert_eq!(site.get(W1, &format!("/v1/tasks?after={}", ends[0])).await.1["tasks"], json!([]));
 }
+
+/// One record may end a visit and open the next: a phone that still holds the first must hear of both.
+#[tokio::test]
+async fn an_episode_that_ended_in_the_same_record_is_told_too() {
+    let mut site = Site::open().await;
+    let first = open_task("h1", "g1");
+    site.shown(&first).await;
+    let mut stream = Stream::open(&site, W1, "", None).await;
+    let opened = first.opened_at.unwrap();
+    let before = Before {
+        task_id: first.task_id.clone(),
+        episode: 1,
+        grid: Some("g1".into()),
+        state: TaskState::Done,
+        outcome: Some(Outcome::Screened),
+        start: opened,
+        end: Millis(opened.0 + 1),
+        opened_at: opened,
+        ended_at: Millis(opened.0 + 1),
+        priority: Level::Low,
+        grids: first.grids.clone(),
+    };
+    let second = Task { task_id: task_id(M, "h1", 2), episode: 2, version: 3, before: Some(before), ..first.clone() };
+    site.task(&second).await;
+    let (_, id, data) = stream.next().await;
+    assert_eq!((&data["task_id"], &data["state"], id), (&json!(first.task_id), &json!("DONE"), None));
+    let (_, id, data) = stream.next().await;
+    assert_eq!((&data["task_id"], &data["state"], id.is_some()), (&json!(second.task_id), &json!("OPEN"), true));
+    // Both ids lead somewhere.
+    for (id, state) in [(&first.task_id, "DONE"), (&second.task_id, "OPEN")] {
+        assert_eq!(site.get(W1, &format!("/v1/tasks/{id}")).await.1["state"], state);
+    }
+    // An open stream does not hold a shutdown up.
+    tokio::time::timeout(WAIT, site.stop()).await.expect("it drains");
+}

@@ -8,7 +8,7 @@ use events::*;
 use serde_json::{Value, json};
 
 fn ids(body: &Value) -> Vec<&str> {
-    body["tasks"].as_array().unwrap().iter().map(|task| task["task_id"].as_str().unwrap()).collect()
+    body["tasks"].as_array().into_iter().flatten().filter_map(|task| task["task_id"].as_str()).collect()
 }
 
 #[tokio::test]
@@ -222,4 +222,9 @@ async fn what_cannot_be_written_down_is_not_shown() {
         let body = answer.text().await.unwrap();
         assert!(!body.contains("文三路") && !body.contains("李四"), "{body}");
     }
+    // A stream from the beginning ends before it tells of the task.
+    let beginning = "pAwAAAA";
+    let stream = site.http.get(format!("{}/v1/tasks/stream?after={beginning}", site.base)).bearer_auth(W1).send().await.unwrap();
+    let told = tokio::time::timeout(WAIT, stream.text()).await.expect("it ends").unwrap();
+    assert!(!told.contains("data:") && !told.contains("文三路"), "{told}");
 }

@@ -3,18 +3,18 @@
 //! It must not decide: whether an action wins is the router's word, read from the household's own record. What is checked here is what
 //! the router cannot know: whose the task was at that moment, and that the fields make sense.
 
-use super::Ready;
 use super::problem::Problem;
 use super::request::{self, ActionRequest};
 use super::tasks::own;
+use super::{Inbox, Ready};
 use crate::answer::{Depth, Item};
 use crate::app::App;
 use crate::entitled::{Episode, Viewer, may_act};
 use crate::time::now;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::Path;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::Clock;
@@ -68,9 +68,11 @@ impl InFlight {
 pub(super) async fn act(
     Ready(app): Ready,
     viewer: Viewer,
-    Path(task_id): Path<String>,
+    State(inbox): State<Inbox>,
+    path: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    let Path(task_id) = path.map_err(|_| Problem::no_task())?;
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "an action is at most 64 KiB"),
         _ => Problem::field("body", "the body could not be read"),
@@ -100,10 +102,14 @@ pub(super) async fn act(
             changed.changed().await.map_err(|_| undecided())?;
         }
     };
-    tokio::time::timeout(DECIDED_WITHIN, decision).await.unwrap_or_else(|_| {
-        metrics::counter!("oneknock_inbox_actions_undecided_total").increment(1);
-        Err(undecided())
-    })
+    tokio::select! {
+        decision = decision => decision,
+        () = tokio::time::sleep(DECIDED_WITHIN) => {
+            metrics::counter!("oneknock_inbox_actions_undecided_total").increment(1);
+            Err(undecided())
+        }
+        () = inbox.shutdown.cancelled() => Err(undecided()),
+    }
 }
 
 fn undecided() -> Problem {
@@ -146,9 +152,6 @@ fn checked(app: &App, viewer: &Viewer, task: &Task, task_id: &str, request: &Act
         Clock::Events => task.observed_until,
     };
     let episode = Episode::of(task, task_id).ok_or_else(Problem::no_task)?;
-    if task_id == task.task_id && !crate::view::is_shown(task) {
-        return Err(Problem::no_task());
-    }
     let at = request.at.unwrap_or(now);
     let latest = if app.clock == Clock::Wall { at.min(now) } else { at };
     let clamped = episode.opened_at().map_or(latest, |opened| latest.max(opened));

@@ -45,7 +45,7 @@ impl FromRequestParts<Inbox> for Ready {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, inbox: &Inbox) -> Result<Ready, Problem> {
-        let app = inbox.app.get().filter(|app| app.follows.load(Ordering::Acquire));
+        let app = inbox.app.get().filter(|app| app.caught_up.load(Ordering::Acquire));
         app.map(|app| Ready(Arc::clone(app))).ok_or_else(|| Problem::again("the inbox is still reading the log", 2))
     }
 }
@@ -65,6 +65,7 @@ pub fn routes(inbox: Inbox) -> Router {
         .merge(api)
         .route("/", get(page::index))
         .route("/app.js", get(page::script))
+        .route("/words.js", get(page::words))
         .route("/style.css", get(page::style))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
@@ -78,7 +79,8 @@ pub fn routes(inbox: Inbox) -> Router {
 
 async fn ready(ready: Result<Ready, Problem>) -> Response {
     match ready {
-        Ok(_) => "ready".into_response(),
+        Ok(Ready(app)) if app.follows.load(Ordering::Acquire) => "ready".into_response(),
+        Ok(_) => Problem::again("the inbox does not follow the log", 2).into_response(),
         Err(problem) => problem.into_response(),
     }
 }

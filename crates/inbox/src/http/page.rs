@@ -1,4 +1,4 @@
-//! The worker's page: three files inside the program. It holds nothing personal, so it needs no sign-in; what it asks for does.
+//! The worker's page: four files inside the program. It holds nothing personal, so it needs no sign-in; what it asks for does.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +14,10 @@ pub(super) async fn index(headers: HeaderMap) -> Response {
 
 pub(super) async fn script(headers: HeaderMap) -> Response {
     file(&headers, "app.js", "text/javascript; charset=utf-8")
+}
+
+pub(super) async fn words(headers: HeaderMap) -> Response {
+    file(&headers, "words.js", "text/javascript; charset=utf-8")
 }
 
 pub(super) async fn style(headers: HeaderMap) -> Response {

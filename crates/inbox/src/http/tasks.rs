@@ -10,7 +10,7 @@ use crate::entitled::Viewer;
 use crate::feed;
 use crate::time::now;
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -158,7 +158,8 @@ fn tag(viewer: &Viewer, items: &[Item], next: Option<&str>, mandates: &[String])
     HeaderValue::from_str(&format!("W/\"{}\"", hex::encode(&digest.finalize()[..12]))).unwrap_or(HeaderValue::from_static("W/\"\""))
 }
 
-pub(super) async fn detail(Ready(app): Ready, viewer: Viewer, Path(task_id): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn detail(Ready(app): Ready, viewer: Viewer, path: Result<Path<String>, PathRejection>) -> Result<Json<Value>, Problem> {
+    let Path(task_id) = path.map_err(|_| Problem::no_task())?;
     let item = one(&app, &viewer, &task_id).ok_or_else(Problem::no_task)?;
     let mut answer = app.answer(&viewer, "detail", Depth::Everything, &[item]).await?;
     answer.pop().map(Json).ok_or_else(Problem::no_task)

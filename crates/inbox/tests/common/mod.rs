@@ -1,6 +1,7 @@
 //! An inbox over an embedded log, with a little router of its own that answers actions as the real one's contract says.
 
 #![allow(dead_code, reason = "each test file uses another part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up fails")]
 
 use domain::Clock;
 use eventlog::embedded::Embedded;
