@@ -39,7 +39,7 @@ pub struct Truth {
 pub struct Seen {
     /// The mandate of it all.
     pub mandate: String,
-    /// Every decision in the topic, in any order.
+    /// Every decision in the topic; those of one event in the topic's order.
     pub decisions: Vec<Decision>,
     /// The folded tasks.
     pub tasks: Vec<Task>,
@@ -164,34 +164,27 @@ pub fn check(truth: &Truth, seen: &Seen) -> Findings {
 
 /// Judges the decisions; gives for every task how many events have `opened` it by their newest word.
 fn decisions(truth: &Truth, seen: &Seen, findings: &mut Findings) -> BTreeMap<String, usize> {
-    let mut newest: BTreeMap<String, &Decision> = BTreeMap::new();
-    let mut contradicted = BTreeSet::new();
+    let mut said: BTreeMap<String, Vec<&Decision>> = BTreeMap::new();
     for decision in &seen.decisions {
-        let event = decision.event_id.to_string();
-        match newest.get(&event) {
-            Some(before) if before.revision > decision.revision => continue,
-            Some(before) if before.revision == decision.revision => {
-                if (before.code, &before.task_id) != (decision.code, &decision.task_id) {
-                    contradicted.insert((event.clone(), decision.revision));
-                }
-            }
-            _ => {}
-        }
-        newest.insert(event, decision);
+        said.entry(decision.event_id.to_string()).or_default().push(decision);
     }
-    for (event, decision) in &newest {
-        if contradicted.contains(&(event.clone(), decision.revision)) {
-            findings.wrong.push(format!("event {event}: two answers at revision {}", decision.revision));
-        }
+    let mut opened: BTreeMap<String, usize> = BTreeMap::new();
+    for (event, said) in &said {
         if !truth.accepted.contains_key(event) {
             findings.wrong.push(format!("event {event}: decided, and never accepted"));
         }
+        let highest = said.iter().map(|decision| decision.revision).max();
+        let newest: Vec<&&Decision> = said.iter().filter(|decision| Some(decision.revision) == highest).collect();
+        let Some((first, repeats)) = newest.split_first() else { continue };
+        if let Some(other) = repeats.iter().find(|other| (other.code, &other.task_id) != (first.code, &first.task_id)) {
+            let word = |one: &Decision| format!("{} {} ({})", one.code.as_str(), one.task_id.as_deref().unwrap_or("no task"), one.reason);
+            findings.wrong.push(format!("event {event}: two answers at revision {}: {}; {}", first.revision, word(first), word(other)));
+        }
+        if first.code == Code::Opened {
+            *opened.entry(first.task_id.clone().unwrap_or_default()).or_default() += 1;
+        }
     }
-    findings.undecided.extend(truth.accepted.keys().filter(|event| !newest.contains_key(*event)).cloned());
-    let mut opened: BTreeMap<String, usize> = BTreeMap::new();
-    for decision in newest.values().filter(|decision| decision.code == Code::Opened) {
-        *opened.entry(decision.task_id.clone().unwrap_or_default()).or_default() += 1;
-    }
+    findings.undecided.extend(truth.accepted.keys().filter(|event| !said.contains_key(*event)).cloned());
     opened
 }
 

@@ -27,13 +27,15 @@ struct Cli {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn main() -> ExitCode {
     let Cli { log, count, seed, rate, json } = Cli::parse();
-    let report = kill::run(&Options { log, count, seed, rate, environment: Vec::new() }, |line| eprintln!("{line}")).await?;
-    if json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let report = match kill::run(&Options { log, count, seed, rate, environment: Vec::new() }, |line| eprintln!("{line}")).await {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("{}", if json { serde_json::json!(report).to_string() } else { report.to_string() });
+    if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

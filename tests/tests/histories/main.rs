@@ -7,10 +7,12 @@
 mod run;
 mod world;
 
+use events::Code;
 use futures::future::join_all;
 use oneknock_tests::log_choice::LogKind;
+use std::time::Duration;
 use testkit::histories::{self, History, Step};
-use testkit::site::Options;
+use testkit::site::{LogChoice, Options};
 use world::World;
 
 /// The history in which the mandate ends, and when it does: at the beginning of day 3 in China.
@@ -52,6 +54,59 @@ async fn the_mandate_ends(log: LogKind) {
     let broken = broken(&world, &histories).await;
     assert!(broken.is_empty(), "it breaks on {}:\n{}", log.as_str(), broken.join("\n"));
     world.stop().await.unwrap();
+}
+
+/// Histories that are not true: each question that is asked of a site must be able to hear no.
+fn untrue() -> Vec<(&'static str, History)> {
+    let told = |number, wrong: fn(&mut Step)| {
+        let mut history = histories::all().into_iter().find(|history| history.number == 4).expect("history 4");
+        history.number = number;
+        history.steps.iter_mut().for_each(wrong);
+        history
+    };
+    let word = |step: &mut Step, wrong: Code| match step {
+        Step::See(sighting, code) if sighting.event == "h" => *code = wrong,
+        _ => {}
+    };
+    vec![
+        ("See(", told(91, move |step| word(step, Code::Joined))),
+        (
+            "Now(",
+            told(92, |step| {
+                if let Step::Now(_, code) = step {
+                    *code = Code::Covered
+                }
+            }),
+        ),
+        (
+            "Visits(",
+            told(93, |step| {
+                if let Step::Visits(count) = step {
+                    *count = 1
+                }
+            }),
+        ),
+        (
+            "Open(",
+            told(94, |step| {
+                if let Step::Open(grids) = step {
+                    *grids = &["g2"]
+                }
+            }),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_is_not_true_breaks() {
+    let mut world = World::start(Options::of_events(LogChoice::Embedded)).await.unwrap();
+    world.patience = Duration::from_secs(2);
+    let (steps, untrue): (Vec<_>, Vec<_>) = untrue().into_iter().unzip();
+    let broken = broken(&world, &untrue).await;
+    assert_eq!(broken.len(), steps.len(), "{broken:#?}");
+    for (step, broken) in steps.iter().zip(&broken) {
+        assert!(broken.contains(&format!(": {step}")), "{broken} should name the step {step}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use events::{CheckpointPassage, Code, Codec, Direction, EventId, SourceKind, tim
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use testkit::histories::{Act, History, Sighting, Step};
-use testkit::site::{PATIENCE, until};
+use testkit::site::until;
 
 /// What a history knows of itself.
 pub struct Run {
@@ -83,7 +83,7 @@ impl Run {
                 let sent = self.sent.get_mut(event).context("an event that was sent")?;
                 sent.code = *code;
                 let kind = sent.kind;
-                world.site.client.until_code(kind, &self.id(event), code.as_str()).await
+                self.until_code(world, kind, event, *code).await
             }
             Step::Visits(count) => {
                 self.compare(
@@ -106,6 +106,14 @@ impl Run {
         }
     }
 
+    async fn until_code(&self, world: &World, kind: &str, event: &str, code: Code) -> Result<()> {
+        until(&format!("{} for {event}", code.as_str()), world.patience, async || {
+            let now = world.site.client.code(kind, &self.id(event)).await?;
+            Ok(if now.as_deref() == Some(code.as_str()) { Ok(()) } else { Err(format!("{now:?}")) })
+        })
+        .await
+    }
+
     fn id(&self, event: &str) -> String {
         format!("{}-{event}", self.prefix)
     }
@@ -117,9 +125,9 @@ impl Run {
         ensure!(result["status"] == "accepted", "the gateway says {result}");
         let event_id = result["event_id"].as_str().context("an event id")?.to_owned();
         self.sent.insert(sighting.event, Sent { kind, topic, record, event_id: event_id.clone(), code });
-        world.site.client.until_code(kind, &self.id(sighting.event), code.as_str()).await?;
+        self.until_code(world, kind, sighting.event, code).await?;
         if code == Code::Opened {
-            let task = until("a task with the event", PATIENCE, async || {
+            let task = until("a task with the event", world.patience, async || {
                 let tasks = self.tasks(world).await?;
                 let with = tasks.iter().find(|task| is_open(task) && evidence(task).any(|event| event == event_id));
                 Ok(with.and_then(|task| task["task_id"].as_str()).map(str::to_owned).ok_or_else(|| format!("{tasks:?}")))
@@ -218,7 +226,7 @@ impl Run {
         let value = Some(codec.encode(&passage));
         let append = Append { topic: topic.to_owned(), partition: stored.partition, key: stored.key.to_vec(), value, headers };
         world.log.append(vec![append]).await?;
-        until("the router's word about it", PATIENCE, async || {
+        until("the router's word about it", world.patience, async || {
             let decisions = oneknock_tests::topics::decisions(&world.log).await?;
             let said: Vec<Code> = decisions.iter().filter(|one| one.event_id == event_id).map(|one| one.code).collect();
             match said.as_slice() {
@@ -238,7 +246,7 @@ impl Run {
         right: impl Fn(&[Value], &BTreeSet<String>) -> Result<(), String>,
     ) -> Result<()> {
         let mut visits = self.visits.clone();
-        until(what, PATIENCE, async || {
+        until(what, world.patience, async || {
             let tasks = self.tasks(world).await?;
             visits.extend(tasks.iter().flat_map(ids));
             Ok(right(&tasks, &visits))

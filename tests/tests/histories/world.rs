@@ -9,6 +9,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use testkit::site::register::{Register, Resident};
 use testkit::site::{MANDATE, Options, PATIENCE, Site, numbers, until};
 
@@ -36,6 +37,8 @@ pub struct World {
     pub site: Site,
     /// The log, as another program sees it.
     pub log: Arc<dyn Log>,
+    /// How long a history waits for what must come.
+    pub patience: Duration,
     partitions: i32,
     /// The newest people of every history, by its prefix.
     people: Mutex<BTreeMap<String, People>>,
@@ -54,7 +57,7 @@ impl World {
         let log = site.log().await?;
         let imported = tokio::sync::Mutex::new((Register::of_two_grids(), 0));
         let (people, finished) = (Mutex::default(), Mutex::default());
-        Ok(World { site, log, partitions, people, changes: AtomicU64::new(0), imported, finished })
+        Ok(World { site, log, patience: PATIENCE, partitions, people, changes: AtomicU64::new(0), imported, finished })
     }
 
     /// Stops it, as an operator does.

@@ -1,7 +1,6 @@
 //! What agencies, workers and ops hold: addresses, tokens, and the requests that they make. Survives a restart of the site.
 
 use super::stream::Stream;
-use super::{PATIENCE, until};
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
@@ -142,18 +141,6 @@ impl Client {
             (StatusCode::OK, Some("queued")) | (StatusCode::NOT_FOUND, _) => Ok(None),
             _ => bail!("event {id}: {status} {body}"),
         }
-    }
-
-    /// Waits until this has become of an event.
-    ///
-    /// # Errors
-    /// It does not in time.
-    pub async fn until_code(&self, kind: &str, id: &str, code: &str) -> Result<()> {
-        until(&format!("{code} for event {id}"), PATIENCE, async || {
-            let now = self.code(kind, id).await?;
-            Ok(if now.as_deref() == Some(code) { Ok(()) } else { Err(format!("{now:?}")) })
-        })
-        .await
     }
 
     /// All tasks that a worker of all grids sees, in every state.

@@ -1,0 +1,22 @@
+//! A bounded share of `cargo xtask kill`: the whole process is killed a few times under load on each log; nothing is lost or doubled.
+
+use oneknock_tests::kill::{self, Options};
+use oneknock_tests::log_choice::LogKind;
+
+async fn survives(log: LogKind, count: u32) {
+    let options = Options { log, count, seed: 1, rate: 300, environment: Vec::new() };
+    let report = kill::run(&options, |line| println!("{line}")).await.unwrap();
+    println!("{report}");
+    assert!(report.passes(), "{report}");
+    assert!(report.kills == count && report.screened > 0 && report.tasks > 100, "too little happened: {report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_on_the_embedded_log() {
+    survives(LogKind::Embedded, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_on_kafka() {
+    survives(LogKind::Kafka, 3).await;
+}
