@@ -50,7 +50,7 @@ impl Process {
     async fn lasting_log(&self) -> Result<Arc<dyn Log>, LogError> {
         match self.config.log.kind {
             LogKind::Embedded(_) => Ok(Arc::clone(&self.site.log)),
-            LogKind::Kafka { .. } => Ok(Arc::new(Reconnecting::begin(Arc::clone(&self.config)).await?)),
+            LogKind::Kafka(_) => Ok(Arc::new(Reconnecting::begin(Arc::clone(&self.config)).await?)),
         }
     }
 
@@ -114,7 +114,7 @@ pub async fn inbox(process: Process, listener: TcpListener, stop: CancellationTo
 
 /// The router. When its log goes away its owners end; they begin again from position and record, with a connection of their own.
 pub async fn router(process: Process, stop: CancellationToken) -> anyhow::Result<()> {
-    let kafka = matches!(process.config.log.kind, LogKind::Kafka { .. });
+    let kafka = matches!(process.config.log.kind, LogKind::Kafka(_));
     let mut log = match kafka {
         true => site::kafka(&process.config).await?,
         false => Arc::clone(&process.site.log),

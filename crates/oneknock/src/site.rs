@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use anyhow::Context;
 use connectors::Connect;
 use eventlog::embedded::Embedded;
-use eventlog::kafka::{Kafka, KafkaConfig};
+use eventlog::kafka::Kafka;
 use eventlog::remote::Remote;
 use eventlog::schemas::Schemas;
 use eventlog::table::Small;
@@ -51,7 +51,7 @@ pub fn now() -> Millis {
 /// For a command: its own client on Kafka; on the embedded log by itself, or through the process that holds it.
 pub async fn for_command(config: &Config) -> Result<Site, Failure> {
     let log = match &config.log.kind {
-        LogKind::Kafka { bootstrap, .. } => kafka(config).await.with_context(|| format!("Kafka at {bootstrap}"))?,
+        LogKind::Kafka(settings) => kafka(config).await.map_err(|error| not_connected(config, &settings.bootstrap, error))?,
         LogKind::Embedded(dir) => return embedded_or_remote(config, dir).await,
     };
     with_schemas(config, log, false).await
@@ -60,7 +60,7 @@ pub async fn for_command(config: &Config) -> Result<Site, Failure> {
 /// For `run`: the embedded log must be free.
 pub async fn for_run(config: &Config) -> Result<Site, Failure> {
     let log = match &config.log.kind {
-        LogKind::Kafka { bootstrap, .. } => kafka(config).await.with_context(|| format!("Kafka at {bootstrap}"))?,
+        LogKind::Kafka(settings) => kafka(config).await.map_err(|error| not_connected(config, &settings.bootstrap, error))?,
         LogKind::Embedded(dir) => embedded(dir).await?,
     };
     with_schemas(config, log, matches!(config.log.kind, LogKind::Embedded(_))).await
@@ -72,12 +72,19 @@ async fn with_schemas(config: &Config, log: Arc<dyn Log>, held_here: bool) -> Re
     Ok(Site { log, schemas, held_here })
 }
 
+/// What is refused before anybody was asked stands wrong in the file.
+fn not_connected(config: &Config, bootstrap: &str, error: LogError) -> Failure {
+    match error {
+        LogError::Refused(what) => Failure::file(&config.file, format!("log.kafka: {what}")),
+        error => Failure::Failed(anyhow::Error::new(error).context(format!("Kafka at {bootstrap}"))),
+    }
+}
+
 /// A connection of its own to Kafka.
 pub async fn kafka(config: &Config) -> Result<Arc<dyn Log>, LogError> {
-    let LogKind::Kafka { bootstrap, properties } = &config.log.kind else {
+    let LogKind::Kafka(settings) = config.log.kind.clone() else {
         return Err(LogError::Refused("log.kind is not kafka".to_owned()));
     };
-    let settings = KafkaConfig { bootstrap: bootstrap.clone(), properties: properties.clone() };
     let connected = tokio::task::spawn_blocking(move || Kafka::connect(&settings)).await;
     connected.map_err(|error| LogError::Refused(error.to_string()))?.map(|log| log as Arc<dyn Log>)
 }
@@ -126,7 +133,7 @@ pub fn connect(config: Arc<Config>, site: &Site) -> Connect {
         let (config, log) = (Arc::clone(&config), Arc::clone(&log));
         async move {
             match config.log.kind {
-                LogKind::Kafka { .. } => kafka(&config).await,
+                LogKind::Kafka(_) => kafka(&config).await,
                 LogKind::Embedded(_) if held => Ok(log),
                 LogKind::Embedded(_) => remote(&config).await.map_err(|failure| LogError::Refused(failure.to_string()))?,
             }

@@ -103,6 +103,12 @@ fn what_is_wrong_is_named_and_the_exit_code_is_2() {
     assert_eq!(code, Some(2), "{error}");
     assert!(error.contains("ONEKNOCK_LOG_PARTITIONS") && error.contains("integer"), "{error}");
 
+    let mut command = oneknock(&["run", "--config", &site.config]);
+    command.env("ONEKNOCK_LOG_KIND", "kafka").env("ONEKNOCK_LOG_KAFKA_ACKS", "0");
+    let (code, _, error) = said(&command.output().unwrap());
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("oneknock.toml") && error.contains("log.kafka") && error.contains("acks"), "{error}");
+
     fs::remove_file(dir.path().join("mandate.toml")).unwrap();
     let (code, _, error) = said(&output(&["run", "--config", &site.config]));
     assert_eq!(code, Some(2), "{error}");

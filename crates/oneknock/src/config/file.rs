@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use connectors::sources;
 use connectors::sources::files::{self, Format};
 use domain::Clock;
+use eventlog::kafka::KafkaConfig;
 use events::SourceKind;
 use figment::value::{Dict, Value};
 use serde::Deserialize;
@@ -201,7 +202,7 @@ impl File {
             Kind::Kafka => {
                 let addresses = self.log.bootstrap.split(',').map(str::trim);
                 check.that("log.bootstrap", "host:port, or several separated by commas", addresses.clone().all(is_address))?;
-                LogKind::Kafka { bootstrap: self.log.bootstrap.clone(), properties: check.properties(&self.log.kafka)? }
+                LogKind::Kafka(KafkaConfig { bootstrap: self.log.bootstrap.clone(), properties: check.properties(&self.log.kafka)? })
             }
         };
         let registry = self.log.schema_registry.trim().trim_end_matches('/').to_owned();

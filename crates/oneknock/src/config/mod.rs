@@ -8,6 +8,7 @@ mod message;
 use crate::failure::Failure;
 use connectors::sources;
 use domain::Clock;
+use eventlog::kafka::KafkaConfig;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use file::File;
@@ -76,12 +77,7 @@ pub enum LogKind {
     /// In this process, in this directory.
     Embedded(PathBuf),
     /// On a cluster.
-    Kafka {
-        /// Its first addresses.
-        bootstrap: String,
-        /// Further librdkafka properties. May hold secrets.
-        properties: BTreeMap<String, String>,
-    },
+    Kafka(KafkaConfig),
 }
 
 /// Sections of the file: only variables of these are read.
@@ -202,7 +198,7 @@ mod tests {
         let (_dir, path) =
             site("[log]\nkind = \"kafka\"\n[log.kafka]\n\"security.protocol\" = \"SSL\"\nssl.ca.location = \"/ca\"\n\"linger.ms\" = 5\n");
         let config = load(&path).unwrap();
-        let LogKind::Kafka { properties, bootstrap } = config.log.kind else { panic!("kafka") };
+        let LogKind::Kafka(KafkaConfig { properties, bootstrap }) = config.log.kind else { panic!("kafka") };
         let expected = [("linger.ms", "5"), ("security.protocol", "SSL"), ("ssl.ca.location", "/ca")];
         assert_eq!(properties, expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
         assert_eq!(bootstrap, "127.0.0.1:9092");
