@@ -25,11 +25,14 @@ pub struct Simulated {
     handle: Handle,
 }
 
+/// Of a group: by topic and partition.
+type Noted = BTreeMap<(String, i32), i64>;
+
 struct Shared {
     core: Mutex<SimulatedCore>,
     stored: Notify,
     groups: Arc<Groups>,
-    noted: Mutex<BTreeMap<String, BTreeMap<(String, i32), i64>>>,
+    noted: Mutex<BTreeMap<String, Noted>>,
 }
 
 impl Simulated {

@@ -1,5 +1,7 @@
 //! What only a real Apache Kafka can show: the Java client's partitions, brokers and clients that die, groups, and what others write.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers may panic")]
+
 mod conformance;
 
 use conformance::Under;

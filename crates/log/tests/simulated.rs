@@ -1,6 +1,8 @@
 //! What the simulated log promises beyond the interface: one seed is one history, and faults never break order within a handle and
 //! partition, nor leave a hole.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers may panic")]
+
 mod conformance;
 
 use conformance::Under;
