@@ -6,6 +6,7 @@
 use crate::avro::{Avro, AvroError};
 use crate::schemas::SchemaName;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Header by which a writer may give the schema id instead of the prefix.
 pub const VALUE_SCHEMA_ID_HEADER: &str = "__value_schema_id";
@@ -78,9 +79,9 @@ impl Codec {
         let schema = apache_avro::Schema::parse_str(text).map_err(|_| CodecError::BadSchema(id))?;
         self.foreign.insert(id, schema);
         for &name in SchemaName::ALL {
-            if !self.readers.contains_key(&name) {
-                let reader = apache_avro::Schema::parse_str(&name.text()).map_err(|_| CodecError::BadSchema(name.built_in_id()))?;
-                self.readers.insert(name, reader);
+            if let Entry::Vacant(place) = self.readers.entry(name) {
+                let reader = apache_avro::Schema::parse_str(&name.text());
+                place.insert(reader.map_err(|_| CodecError::BadSchema(name.built_in_id()))?);
             }
         }
         Ok(())

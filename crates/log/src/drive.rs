@@ -260,7 +260,7 @@ impl<L: Logic> Driver<L> {
             self.claims.remove(&partition);
             self.claim(partition).await?;
         }
-        if ticks % NOTE_EVERY == 0 {
+        if ticks.is_multiple_of(NOTE_EVERY) {
             self.note_positions().await;
         }
         Ok(())

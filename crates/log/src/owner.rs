@@ -6,156 +6,19 @@
 //! when these are read back, what rests on them is sent; when that is acknowledged, the position may pass the inputs. A higher epoch, or
 //! any append that fails, ends it. Both loops of the router are owners; their `Logic` is all that differs.
 
+mod desk;
+mod protocol;
+
+pub use desk::{Desk, Logic, States};
+pub use protocol::{Command, Event, Rules, Stopped};
+
 use crate::fencing::{Fold, Verdict, epoch_headers};
-use crate::{Append, Appended, Batch, LogError, Record};
+use crate::{Append, Batch, Record};
 use bytes::Bytes;
+use desk::Work;
 use events::topics::{CLAIM_PREFIX, MIN_COMPACTION_LAG_MS, POSITION_PREFIX};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-
-/// The states of a partition by key, as bytes: the fold and what was applied since.
-pub type States = HashMap<Arc<str>, Bytes>;
-
-/// What the loops of the router differ in. Synchronous and without I/O.
-pub trait Logic: Send {
-    /// The partition is ours and folded, the tables are at their end: judge once what they may have changed, send again what the records
-    /// hold as unsent.
-    fn take_over(&mut self, desk: &mut Desk<'_>);
-
-    /// Inputs of one topic, in order. Answers how many it took; the rest comes again when something in flight is done.
-    fn apply(&mut self, topic: &str, records: &[Record], desk: &mut Desk<'_>) -> usize;
-
-    /// These keys of a table have changed.
-    fn changed(&mut self, topic: &str, keys: &[String], desk: &mut Desk<'_>);
-
-    /// All that was sent for these keys is acknowledged; each with the number that it was awaited with.
-    fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>);
-}
-
-/// What a logic works at: states to read and write, messages to send.
-pub struct Desk<'a> {
-    /// The newest append time read in this partition, in milliseconds.
-    pub now: i64,
-    /// The partition.
-    pub partition: i32,
-    states: &'a mut States,
-    in_flight: &'a HashMap<Arc<str>, u32>,
-    written: Vec<Arc<str>>,
-    unique: HashSet<Arc<str>>,
-    messages: Vec<Append>,
-    awaited: Vec<(Arc<str>, i64)>,
-    wants_tables: bool,
-}
-
-impl Desk<'_> {
-    /// A key's state.
-    pub fn get(&self, key: &str) -> Option<&[u8]> {
-        self.states.get(key).map(|value| &value[..])
-    }
-
-    /// Every key.
-    pub fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.states.keys()
-    }
-
-    /// Writes a key's state; the record is appended once at the end of the step, with the last value.
-    pub fn put(&mut self, key: &str, value: Vec<u8>) {
-        let key = self.states.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
-        self.states.insert(key.clone(), value.into());
-        if self.unique.insert(key.clone()) {
-            self.written.push(key);
-        }
-    }
-
-    /// Sends this, behind everything sent before, once every record written so far is read back.
-    pub fn send(&mut self, message: Append) {
-        self.messages.push(message);
-    }
-
-    /// `delivered` is told of this key, and this number, when everything sent in this step is acknowledged.
-    pub fn await_delivery(&mut self, key: &str, number: i64) {
-        let key = self.states.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
-        self.awaited.push((key, number));
-    }
-
-    /// The next input names what no table holds: take no more, and come again when every table is read to its present end.
-    pub fn wait_for_tables(&mut self) {
-        self.wants_tables = true;
-    }
-
-    /// Whether something of this key is still on its way.
-    pub fn is_in_flight(&self, key: &str) -> bool {
-        self.in_flight.contains_key(key)
-    }
-}
-
-/// What happens to an owner.
-#[derive(Debug)]
-pub enum Event {
-    /// Its own partition was read on.
-    Own(Batch),
-    /// An input topic was read on.
-    Input(Batch),
-    /// An append is durable, or its fate is unknown.
-    Appended(u64, Result<Vec<Appended>, LogError>),
-    /// Every table is read to the end that it had when `CatchUpTables` was commanded.
-    TablesReady,
-    /// Keys of a table have changed.
-    Changed(&'static str, Arc<Vec<String>>),
-    /// Time passes: this process's clock, in milliseconds. Positions are written, caches stored.
-    Tick(i64),
-}
-
-/// What an owner wants done, in this order.
-#[derive(Debug)]
-pub enum Command {
-    /// Append these; answer with `Appended` and this number.
-    Append(u64, Vec<Append>),
-    /// Read every table to its present end, then say `TablesReady`.
-    CatchUpTables,
-    /// Read the inputs from these offsets.
-    ReadInputs(Vec<crate::From>),
-    /// Store this much of the fold: entries, the offset to be read next, the highest epoch.
-    Cache(Vec<(Arc<str>, Option<Bytes>)>, i64, i64),
-    /// It is over: another owner, a failed append, or too far behind.
-    Stop(Stopped),
-}
-
-/// Why an owner ended.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Stopped {
-    /// A claim or a record with a higher epoch.
-    #[error("another owner has taken over")]
-    Superseded,
-    /// An append failed: nothing is retried behind what followed it.
-    #[error(transparent)]
-    Append(LogError),
-    /// Further behind than compaction waits.
-    #[error("it is further behind than compaction waits")]
-    TooFarBehind,
-}
-
-/// The rules that tests leave out one by one, to see that they are needed. Production runs with all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// 1: append a claim.
-    pub claim: bool,
-    /// 2: fold until the own claim is read.
-    pub fold_to_claim: bool,
-    /// 3: ignore stale records.
-    pub ignore_stale: bool,
-    /// 4: stop on a higher epoch.
-    pub give_way: bool,
-    /// 5: append again what a stale record overwrote.
-    pub repair: bool,
-    /// 7: send only what rests on records read back.
-    pub read_back: bool,
-}
-
-impl Rules {
-    /// All of them.
-    pub const ALL: Rules = Rules { claim: true, fold_to_claim: true, ignore_stale: true, give_way: true, repair: true, read_back: true };
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -177,14 +40,6 @@ struct Step {
     inputs: Option<(usize, i64)>,
     awaited: Vec<(Arc<str>, i64)>,
     keys: Vec<Arc<str>>,
-}
-
-/// What a logic has done at its desk.
-struct Work {
-    written: Vec<Arc<str>>,
-    messages: Vec<Append>,
-    awaited: Vec<(Arc<str>, i64)>,
-    wants_tables: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -541,20 +396,9 @@ impl<L: Logic> Owner<L> {
     }
 
     fn work(&mut self, work: impl FnOnce(&mut L, &mut Desk<'_>)) -> Work {
-        let mut desk = Desk {
-            now: self.now,
-            partition: self.partition,
-            states: &mut self.states,
-            in_flight: &self.in_flight,
-            written: Vec::new(),
-            unique: HashSet::new(),
-            messages: Vec::new(),
-            awaited: Vec::new(),
-            wants_tables: false,
-        };
+        let mut desk = Desk::new(self.now, self.partition, &mut self.states, &self.in_flight);
         work(&mut self.logic, &mut desk);
-        let Desk { written, messages, awaited, wants_tables, .. } = desk;
-        Work { written, messages, awaited, wants_tables }
+        desk.done()
     }
 
     /// What was written is appended, and becomes a step of the pipeline with what rests on it.

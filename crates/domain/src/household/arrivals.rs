@@ -5,6 +5,9 @@ use super::signals::{event_digest, is_here};
 use crate::traveller::add_cover;
 use events::{Arrival, ArrivalMessage, Code, Here, Left, Millis, PushedOut, Signal, Stay};
 
+/// Off only in a null control.
+const DEDUPES: bool = !cfg!(feature = "no-dedupe");
+
 impl Household<'_> {
     pub(super) fn arrival(&mut self, arrival: &Arrival) {
         let found = self.task.stays.iter().position(|stay| stay.traveller == arrival.traveller);
@@ -42,7 +45,7 @@ impl Household<'_> {
                 self.out.changed = true;
             }
         }
-        let covered = here.covers.iter().fold(false, |any, cover| add_cover(&mut stay.covers, cover) || any);
+        let covered = here.covers.iter().filter(|cover| add_cover(&mut stay.covers, cover)).count() > 0;
         self.out.changed |= covered;
         if declares_anew {
             self.declared_anew(stay_at);
@@ -55,16 +58,10 @@ impl Household<'_> {
         }
     }
 
-    /// One signal. A repeat changes nothing; what was said is said again, also of the others that it may have changed.
+    /// One signal. A repeat changes nothing.
     fn take(&mut self, stay_at: usize, signal: &Signal) {
-        let stay = &self.task.stays[stay_at];
-        if stay.signals.iter().any(|other| other.event_id == signal.event_id) {
-            return self.say_all_again();
-        }
-        let digest = event_digest(signal);
-        if let Some(pushed) = stay.pushed_out.iter().find(|pushed| pushed.event == digest) {
-            let decision = self.decision(stay, signal.event_id.into(), pushed.code, 0, "said before");
-            return self.out.decisions.push(decision);
+        if DEDUPES && self.is_repeat(stay_at, signal) {
+            return;
         }
         self.task.observed_until = self.task.observed_until.max(signal.observed_at);
         self.expire_if_over();
@@ -73,7 +70,7 @@ impl Household<'_> {
         if fresh && !self.mandate_allows(signal) {
             return self.keep_digest(stay_at, signal, Code::MandateEnded, "no mandate was in force");
         }
-        let same_passage = |other: &Signal| other.digest == signal.digest;
+        let same_passage = |other: &Signal| other.digest == signal.digest && DEDUPES;
         if fresh && self.task.stays.iter().filter(|stay| is_here(stay)).flat_map(|stay| &stay.signals).any(same_passage) {
             return self.keep_digest(stay_at, signal, Code::Duplicate, "the same passage is here under another id");
         }
@@ -94,6 +91,20 @@ impl Household<'_> {
             self.judge_and_say(at);
         }
         self.judge_waiting_again();
+    }
+
+    /// Row 1. What was said of it is said again, also of the others that it may have changed.
+    fn is_repeat(&mut self, stay_at: usize, signal: &Signal) -> bool {
+        let stay = &self.task.stays[stay_at];
+        if stay.signals.iter().any(|other| other.event_id == signal.event_id) {
+            self.say_all_again();
+            return true;
+        }
+        let digest = event_digest(signal);
+        let Some(pushed) = stay.pushed_out.iter().find(|pushed| pushed.event == digest) else { return false };
+        let decision = self.decision(stay, signal.event_id.into(), pushed.code, 0, "said before");
+        self.out.decisions.push(decision);
+        true
     }
 
     /// It will never count: what is left of it is enough to answer a repeat.

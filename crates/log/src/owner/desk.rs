@@ -1,0 +1,102 @@
+//! What a logic sees of its owner: a desk with the states of the partition to read and write, and messages to send. No I/O, no log.
+
+use crate::{Append, Record};
+use bytes::Bytes;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// The states of a partition by key, as bytes: the fold and what was applied since.
+pub type States = HashMap<Arc<str>, Bytes>;
+
+/// What the loops of the router differ in. Synchronous and without I/O.
+pub trait Logic: Send {
+    /// The partition is ours and folded, the tables are at their end: judge once what they may have changed, send again what the records
+    /// hold as unsent.
+    fn take_over(&mut self, desk: &mut Desk<'_>);
+
+    /// Inputs of one topic, in order. Answers how many it took; the rest comes again when something in flight is done.
+    fn apply(&mut self, topic: &str, records: &[Record], desk: &mut Desk<'_>) -> usize;
+
+    /// These keys of a table have changed.
+    fn changed(&mut self, topic: &str, keys: &[String], desk: &mut Desk<'_>);
+
+    /// All that was sent for these keys is acknowledged; each with the number that it was awaited with.
+    fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>);
+}
+
+/// What a logic works at: states to read and write, messages to send.
+pub struct Desk<'a> {
+    /// The newest append time read in this partition, in milliseconds.
+    pub now: i64,
+    /// The partition.
+    pub partition: i32,
+    states: &'a mut States,
+    in_flight: &'a HashMap<Arc<str>, u32>,
+    work: Work,
+    unique: HashSet<Arc<str>>,
+}
+
+impl<'a> Desk<'a> {
+    /// A clean desk at these states.
+    pub(super) fn new(now: i64, partition: i32, states: &'a mut States, in_flight: &'a HashMap<Arc<str>, u32>) -> Desk<'a> {
+        Desk { now, partition, states, in_flight, work: Work::default(), unique: HashSet::new() }
+    }
+
+    /// What was done at it.
+    pub(super) fn done(self) -> Work {
+        self.work
+    }
+
+    /// A key's state.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.states.get(key).map(|value| &value[..])
+    }
+
+    /// Every key.
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.states.keys()
+    }
+
+    /// Writes a key's state; the record is appended once at the end of the step, with the last value.
+    pub fn put(&mut self, key: &str, value: Vec<u8>) {
+        let key = self.states.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
+        self.states.insert(key.clone(), value.into());
+        if self.unique.insert(key.clone()) {
+            self.work.written.push(key);
+        }
+    }
+
+    /// Sends this, behind everything sent before, once every record written so far is read back.
+    pub fn send(&mut self, message: Append) {
+        self.work.messages.push(message);
+    }
+
+    /// `delivered` is told of this key, and this number, when everything sent in this step is acknowledged.
+    pub fn await_delivery(&mut self, key: &str, number: i64) {
+        let key = self.states.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
+        self.work.awaited.push((key, number));
+    }
+
+    /// The next input names what no table holds: take no more, and come again when every table is read to its present end.
+    pub fn wait_for_tables(&mut self) {
+        self.work.wants_tables = true;
+    }
+
+    /// Whether something of this key is still on its way.
+    pub fn is_in_flight(&self, key: &str) -> bool {
+        self.in_flight.contains_key(key)
+    }
+}
+
+/// What a logic has done at its desk.
+#[derive(Default)]
+pub(super) struct Work {
+    /// Keys whose state it wrote, each once.
+    pub written: Vec<Arc<str>>,
+    /// What it sends, in order.
+    pub messages: Vec<Append>,
+    /// What `delivered` is told when these are acknowledged.
+    pub awaited: Vec<(Arc<str>, i64)>,
+    /// It waits for the tables.
+    pub wants_tables: bool,
+}
