@@ -9,10 +9,12 @@ mod load;
 use crate::log_choice::LogKind;
 use crate::topics;
 use anyhow::{Result, ensure};
+use events::{Task, TaskState};
 use load::{Load, Round};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,8 +39,8 @@ pub struct Options {
     pub seed: u64,
     /// Events per second, of all sources.
     pub rate: u32,
-    /// Further variables of the site's environment.
-    pub environment: Vec<(String, String)>,
+    /// `testkit::site::PROGRAM`, or the one without dedupe, which must not pass.
+    pub program: &'static str,
 }
 
 /// What came of it.
@@ -108,7 +110,7 @@ impl fmt::Display for Report {
 pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report> {
     let began = Instant::now();
     let (log, _kafka) = options.log.start().await?;
-    let mut site = Site::start(SiteOptions { environment: options.environment.clone(), ..SiteOptions::of_events(log) }).await?;
+    let mut site = Site::start(SiteOptions { program: options.program, ..SiteOptions::of_events(log) }).await?;
     let load = Load::new(site.client.clone(), options.seed, options.count.div_ceil(2), options.rate);
     site.import(&load.register()).await?;
     let watcher = tokio::spawn(Arc::clone(&load).watch());
@@ -177,17 +179,20 @@ fn expected_tasks(truth: &Truth) -> Vec<(String, String)> {
 
 /// What is there now, read from the topics and as the worker sees it.
 async fn seen(site: &Site, load: &Load) -> Result<Seen> {
+    let log = site.log().await?;
+    let (decisions, tasks) = (topics::decisions(&log).await?, topics::tasks(&log).await?);
+    ensure!(!decisions.is_empty(), "no decision can be read");
+    let is_listed = |task: &&Task| matches!(task.state, TaskState::Open | TaskState::Claimed | TaskState::Done);
+    let due: BTreeSet<&str> = tasks.iter().filter(is_listed).map(|task| task.task_id.as_str()).collect();
     // The inbox follows the topic: its list is the last to know.
-    let listed = until("the inbox to list every task", PATIENCE, async || {
+    let listed = until("the inbox to list the tasks that are there", PATIENCE, async || {
         let listed = site.client.tasks().await?;
-        let due = load.shown().len();
-        Ok(if listed.len() >= due { Ok(listed) } else { Err(format!("{} tasks of {due}", listed.len())) })
+        let ids: BTreeSet<&str> = listed.iter().filter_map(|task| task["task_id"].as_str()).collect();
+        let other = ids.symmetric_difference(&due).count();
+        Ok(if other == 0 { Ok(listed) } else { Err(format!("{} are listed, {} are there", ids.len(), due.len())) })
     })
     .await?;
     let open = listed.iter().filter(|task| matches!(task["state"].as_str(), Some("OPEN" | "CLAIMED")));
     let open = open.map(|task| task["household"].as_str().unwrap_or("~").to_owned()).collect();
-    let log = site.log().await?;
-    let (decisions, tasks) = (topics::decisions(&log).await?, topics::tasks(&log).await?);
-    ensure!(!decisions.is_empty(), "no decision can be read");
     Ok(Seen { mandate: MANDATE.to_owned(), decisions, tasks, shown: load.shown(), open })
 }

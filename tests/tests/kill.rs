@@ -2,9 +2,10 @@
 
 use oneknock_tests::kill::{self, Options};
 use oneknock_tests::log_choice::LogKind;
+use testkit::site::PROGRAM;
 
 async fn survives(log: LogKind, count: u32) {
-    let options = Options { log, count, seed: 1, rate: 300, environment: Vec::new() };
+    let options = Options { log, count, seed: 1, rate: 300, program: PROGRAM };
     let report = kill::run(&options, |line| println!("{line}")).await.unwrap();
     println!("{report}");
     assert!(report.passes(), "{report}");

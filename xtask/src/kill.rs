@@ -3,7 +3,7 @@
 use crate::command::{cargo, command, run as run_command};
 use crate::setup;
 use crate::test::BUILD;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -17,14 +17,31 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> Result<()> {
+    if args.words.iter().any(|word| word == "--null-control") {
+        build_without_dedupe()?;
+    }
     check("kill", args)
+}
+
+/// Builds the program without dedupe and puts it beside the real one, which the build after it sets right again.
+fn build_without_dedupe() -> Result<()> {
+    setup::all()?;
+    let mut build = cargo();
+    build.arg("build").args(BUILD).args(["--features", "oneknock/no-dedupe", "--bin", "oneknock"]);
+    run_command(&mut build)?;
+    std::fs::copy(folder().join("oneknock"), folder().join("oneknock-no-dedupe")).context("the program without dedupe is not there")?;
+    Ok(())
+}
+
+/// Where the programs of these builds are.
+fn folder() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    crate::paths::root().join(target).join("ci")
 }
 
 /// Builds everything as the tests do, so that nothing is built twice, and runs one of the checks.
 pub(crate) fn check(name: &str, args: &Args) -> Result<()> {
     let found = setup::all()?;
     run_command(cargo().arg("build").args(BUILD).arg("--bins"))?;
-    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let program = crate::paths::root().join(folder).join("ci").join(name);
-    run_command(found.export(command(program).args(&args.words)))
+    run_command(found.export(command(folder().join(name)).args(&args.words)))
 }

@@ -49,9 +49,14 @@ pub struct Options {
     pub init: Vec<String>,
     /// Partitions of every keyed topic.
     pub partitions: i32,
-    /// Further variables of the process's environment.
-    pub environment: Vec<(String, String)>,
+    /// The program, beside the running test: `oneknock`, or what a null control runs in its place.
+    pub program: &'static str,
 }
+
+/// The program itself.
+pub const PROGRAM: &str = "oneknock";
+/// The same without dedupe, for the null control of the check that kills: built by `cargo xtask kill --null-control`.
+pub const PROGRAM_WITHOUT_DEDUPE: &str = "oneknock-no-dedupe";
 
 impl Options {
     /// On this log, with six partitions, where now is what the events say and the mandate is in force for a year of 2026.
@@ -62,12 +67,12 @@ impl Options {
     /// The same with a mandate of these dates.
     pub fn of_events_between(log: LogChoice, from: &str, until: &str) -> Options {
         let init = ["--clock", "events", "--from", from, "--until", until].map(str::to_owned).to_vec();
-        Options { log, init, partitions: 6, environment: Vec::new() }
+        Options { log, init, partitions: 6, program: PROGRAM }
     }
 
     /// On this log, with six partitions, by the wall's clock.
     pub fn of_today(log: LogChoice) -> Options {
-        Options { log, init: Vec::new(), partitions: 6, environment: Vec::new() }
+        Options { log, init: Vec::new(), partitions: 6, program: PROGRAM }
     }
 }
 
@@ -88,7 +93,7 @@ impl Site {
     /// The binary is missing, or `init` or `run` fails: the error carries what was said.
     pub async fn start(options: Options) -> Result<Site> {
         let folder = tempfile::Builder::new().prefix("oneknock-site-").tempdir()?;
-        let mut init = Command::new(binary()?);
+        let mut init = Command::new(program(options.program)?);
         init.arg("init").arg(folder.path().join("site")).args(&options.init);
         let output = tokio::process::Command::from(init).output().await?;
         ensure!(output.status.success(), "`oneknock init` failed: {}", String::from_utf8_lossy(&output.stderr));
@@ -124,9 +129,8 @@ impl Site {
     /// # Errors
     /// The binary is missing.
     pub fn launch(&mut self) -> Result<()> {
-        let mut run = Command::new(binary()?);
+        let mut run = Command::new(program(self.options.program)?);
         run.arg("run").arg("--config").arg(self.config()).current_dir(self.dir());
-        run.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Guarded::spawn(&mut run, &self.folder.path().join("said"), self.folder.path())?);
         Ok(())
     }
@@ -191,7 +195,7 @@ impl Site {
     /// # Errors
     /// It cannot be started.
     pub async fn command(&self, words: &[&str]) -> Result<Said> {
-        let mut command = tokio::process::Command::new(binary()?);
+        let mut command = tokio::process::Command::new(program(self.options.program)?);
         command.args(words).arg("--config").arg(self.config()).current_dir(self.dir()).stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -312,20 +316,32 @@ pub async fn until<T>(what: &str, patience: Duration, mut ask: impl AsyncFnMut()
     }
 }
 
-/// The binary of the same build as the running test.
+/// The program itself, of the same build as the running test.
 ///
 /// # Errors
 /// It has not been built.
 pub fn binary() -> Result<PathBuf> {
+    program(PROGRAM)
+}
+
+/// A program of the same build as the running test.
+///
+/// # Errors
+/// It has not been built.
+pub fn program(name: &str) -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let folder = test.parent().context("a program lies in a folder")?;
     let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
-    let binary = folder.join("oneknock");
+    let binary = folder.join(name);
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
-    ensure!(binary.is_file(), "{} is missing: run `cargo build --profile {profile} -p oneknock` first", binary.display());
+    let command = match name {
+        PROGRAM => format!("cargo build --profile {profile} -p oneknock"),
+        _ => "cargo xtask kill --null-control".to_owned(),
+    };
+    ensure!(binary.is_file(), "{} is missing: run `{command}` first", binary.display());
     Ok(binary)
 }
 

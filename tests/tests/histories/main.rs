@@ -64,12 +64,14 @@ fn untrue() -> Vec<(&'static str, History)> {
         history.steps.iter_mut().for_each(wrong);
         history
     };
-    let word = |step: &mut Step, wrong: Code| match step {
-        Step::See(sighting, code) if sighting.event == "h" => *code = wrong,
-        _ => {}
-    };
     vec![
-        ("See(", told(91, move |step| word(step, Code::Joined))),
+        (
+            "See(",
+            told(91, |step| match step {
+                Step::See(sighting, code) if sighting.event == "h" => *code = Code::Joined,
+                _ => {}
+            }),
+        ),
         (
             "Now(",
             told(92, |step| {
