@@ -6,8 +6,8 @@
 use eventlog::embedded::Embedded;
 use eventlog::{Append, Log};
 use events::topics::{
-    ACTIONS, ALL, ARRIVALS, CHECKPOINT, DECISIONS, GRIDS, HIGHWAY, HOUSEHOLDS, IDENTIFIERS, MANDATES, POLICIES, RETURNS, TELECOM,
-    dead_letters, partition_of,
+    ACTIONS, ARRIVALS, CHECKPOINT, DECISIONS, GRIDS, HIGHWAY, HOUSEHOLDS, IDENTIFIERS, MANDATES, POLICIES, RETURNS, TELECOM, dead_letters,
+    partition_of,
 };
 use events::{
     CheckpointPassage, Codec, Direction, EventId, GridEntry, HighwayEntrance, Identifier, IdentifierKind, Millis, TelecomMovement, normal,
@@ -25,6 +25,9 @@ const PARTITIONS: i32 = 6;
 /// Good events of each kind.
 const GOOD: u64 = 12;
 const RANDOM: usize = 120;
+
+/// Keys and values, with how often.
+type Letters = BTreeMap<(Vec<u8>, Option<Vec<u8>>), usize>;
 
 /// A good event of the kind of a topic, of the registered person of this number.
 fn event(topic: &str, number: u64, keys: &MandateKeys, codec: &Codec) -> (Vec<u8>, Vec<u8>) {
@@ -90,14 +93,14 @@ fn bad_values(good: &[u8], codec: &Codec, random: &mut StdRng) -> Vec<Option<Vec
 }
 
 fn append(topic: &str, partition: i32, key: &[u8], value: Option<Vec<u8>>) -> Append {
-    Append { topic: topic.to_owned(), partition, key: key.to_vec(), value, headers: vec![("ce_id".to_owned(), vec![0xff, 0, 0x80])] }
+    Append { topic: topic.to_owned(), partition, key: key.to_vec(), value, headers: vec![("ce_id".into(), vec![0xff, 0, 0x80].into())] }
 }
 
 /// Everything that is put into the log before the site runs.
 struct Planted {
     records: Vec<Append>,
     /// Of the events' topics: what has to end as a dead letter, with how often.
-    dead: BTreeMap<&'static str, BTreeMap<(Vec<u8>, Option<Vec<u8>>), usize>>,
+    dead: BTreeMap<&'static str, Letters>,
 }
 
 fn plant(keys: &MandateKeys) -> Planted {
@@ -105,7 +108,7 @@ fn plant(keys: &MandateKeys) -> Planted {
     let mut random = StdRng::seed_from_u64(11);
     let (mut records, mut dead) = (Vec::new(), BTreeMap::new());
     for topic in [CHECKPOINT, HIGHWAY, TELECOM] {
-        let of_topic: &mut BTreeMap<_, usize> = dead.entry(topic).or_default();
+        let of_topic: &mut Letters = dead.entry(topic).or_default();
         let values = bad_values(&event(topic, 1, keys, &codec).1, &codec, &mut random);
         let mut bad = values.into_iter().enumerate();
         let each = bad.len() / GOOD as usize + 1;
@@ -180,7 +183,7 @@ async fn what_cannot_be_read_is_a_dead_letter_and_the_good_beside_it_is_decided(
 }
 
 /// Dead letters are written behind the decisions that stand in the ledger, so they are waited for.
-async fn all_are_there_once(log: &Arc<dyn Log>, dead: &BTreeMap<&'static str, BTreeMap<(Vec<u8>, Option<Vec<u8>>), usize>>) {
+async fn all_are_there_once(log: &Arc<dyn Log>, dead: &BTreeMap<&'static str, Letters>) {
     for (topic, expected) in dead {
         let name = dead_letters("router", topic);
         let wanted: usize = expected.values().sum();
@@ -191,7 +194,7 @@ async fn all_are_there_once(log: &Arc<dyn Log>, dead: &BTreeMap<&'static str, BT
         })
         .await
         .unwrap();
-        let mut letters: BTreeMap<(Vec<u8>, Option<Vec<u8>>), usize> = BTreeMap::new();
+        let mut letters = Letters::new();
         for record in found {
             let said = |name: &str| String::from_utf8_lossy(record.header(name).unwrap_or_default()).into_owned();
             assert_eq!((said("__dlq.errors.topic"), said("__dlq.errors.group")), ((*topic).to_owned(), "router".to_owned()));
@@ -200,5 +203,4 @@ async fn all_are_there_once(log: &Arc<dyn Log>, dead: &BTreeMap<&'static str, BT
         }
         assert!(letters == *expected, "{name}: {} letters, expected {}", letters.values().sum::<usize>(), wanted);
     }
-    assert!(ALL.len() > dead.len());
 }
