@@ -29,19 +29,29 @@ fn build_without_dedupe() -> Result<()> {
     let mut build = cargo();
     build.arg("build").args(BUILD).args(["--features", "oneknock/no-dedupe", "--bin", "oneknock"]);
     run_command(&mut build)?;
-    std::fs::copy(folder().join("oneknock"), folder().join("oneknock-no-dedupe")).context("the program without dedupe is not there")?;
+    std::fs::copy(folder("ci").join("oneknock"), folder("ci").join("oneknock-no-dedupe"))
+        .context("the program without dedupe is not there")?;
     Ok(())
 }
 
-/// Where the programs of these builds are.
-fn folder() -> PathBuf {
+/// Where the programs of a profile's builds are.
+fn folder(profile: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    crate::paths::root().join(target).join("ci")
+    crate::paths::root().join(target).join(profile)
 }
 
 /// Builds everything as the tests do, so that nothing is built twice, and runs one of the checks.
 pub(crate) fn check(name: &str, args: &Args) -> Result<()> {
+    build_and_run(name, args, &BUILD, "ci")
+}
+
+/// The same for what is measured: as a release is built.
+pub(crate) fn measure(name: &str, args: &Args) -> Result<()> {
+    build_and_run(name, args, &["--release", "--package", "oneknock", "--package", "oneknock-tests"], "release")
+}
+
+fn build_and_run(name: &str, args: &Args, build: &[&str], profile: &str) -> Result<()> {
     let found = setup::all()?;
-    run_command(cargo().arg("build").args(BUILD).arg("--bins"))?;
-    run_command(found.export(command(folder().join(name)).args(&args.words)))
+    run_command(cargo().arg("build").args(build).arg("--bins"))?;
+    run_command(found.export(command(folder(profile).join(name)).args(&args.words)))
 }

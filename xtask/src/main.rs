@@ -55,8 +55,8 @@ fn main() -> ExitCode {
         Task::TestShared(args) => shared::run(&args),
         Task::Kill(args) => kill::run(&args),
         Task::Latency(args) => latency::run(&args),
-        Task::Bench(args) => kill::check("bench", &args),
-        Task::Table(args) => kill::check("table", &args),
+        Task::Bench(args) => kill::measure("bench", &args),
+        Task::Table(args) => kill::measure("table", &args),
         Task::Deploy => deploy::run(),
     };
     match done {

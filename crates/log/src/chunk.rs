@@ -173,7 +173,7 @@ impl Records {
         let mut headers = Headers::new();
         for _ in 0..self.number()? {
             let name = String::from_utf8(self.slice()?.to_vec()).map_err(|_| Damaged)?;
-            headers.push((name, self.slice()?.to_vec()));
+            headers.push((events::cloudevents::name(&name), self.slice()?));
         }
         Ok(Stored { record: Record { partition: self.partition, offset, timestamp, key, value, headers }, horizon })
     }
@@ -223,7 +223,7 @@ mod tests {
         let records: Vec<Stored> = read(piece().into(), 3).unwrap().map(Result::unwrap).collect();
         assert_eq!((records[0].record.offset, records[0].record.timestamp), (7, 1_000));
         assert_eq!(records[0].record.value.as_deref(), Some(&b""[..]));
-        assert_eq!(records[0].record.headers, vec![("h".to_owned(), vec![0, 255]), ("h".to_owned(), vec![])]);
+        assert_eq!(records[0].record.headers, vec![("h".into(), vec![0, 255].into()), ("h".into(), Bytes::new())]);
         assert_eq!((records[1].record.offset, records[1].record.timestamp, records[1].horizon), (300, 90_000, 5));
         assert_eq!((records[1].record.value.clone(), records[1].record.partition), (None, 3));
         let head = head(&piece()).unwrap();

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// A record's headers: names and bytes, in order.
-pub type Headers = Vec<(String, Vec<u8>)>;
+pub use events::cloudevents::Headers;
 
 /// A record to be appended.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,7 +64,7 @@ pub struct Record {
 impl Record {
     /// A header's bytes.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_slice())
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| &value[..])
     }
 }
 

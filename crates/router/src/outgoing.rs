@@ -1,5 +1,6 @@
 //! What the loops send: records of other topics, in wire format, to the partition of their key.
 
+use bytes::Bytes;
 use eventlog::{Append, Record};
 use events::topics::{ARRIVALS, DECISIONS, RETURNS, dead_letters, household_key, partition_of, traveller_key, traveller_partition};
 use events::{Arrival, Codec, Decision, Return, cloudevents};
@@ -31,7 +32,7 @@ pub fn decision(codec: &Codec, partitions: i32, decision: &Decision) -> Append {
 
 /// What cannot be read: the bytes as they came, and why, for people to look at.
 pub fn dead_letter(topic: &str, record: &Record, reason: &str) -> Append {
-    let text = |value: String| value.into_bytes();
+    let text = |value: String| Bytes::from(value);
     let mut headers = record.headers.clone();
     for (name, value) in [
         ("topic", text(topic.to_owned())),
@@ -41,7 +42,7 @@ pub fn dead_letter(topic: &str, record: &Record, reason: &str) -> Append {
         ("delivery.count", text("1".to_owned())),
         ("message", text(reason.to_owned())),
     ] {
-        headers.push((format!("__dlq.errors.{name}"), value));
+        headers.push((format!("__dlq.errors.{name}").into(), value));
     }
     headers.push(("__connect.errors.topic".into(), text(topic.to_owned())));
     headers.push(("__connect.errors.partition".into(), text(record.partition.to_string())));

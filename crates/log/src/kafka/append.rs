@@ -75,7 +75,9 @@ impl Appender {
         next.payload = record.value.as_deref();
         if !record.headers.is_empty() {
             let headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            let add = |headers: OwnedHeaders, (key, value): &(String, Vec<u8>)| headers.insert(Header { key, value: Some(value) });
+            let add = |headers: OwnedHeaders, (key, value): &(std::borrow::Cow<'static, str>, bytes::Bytes)| {
+                headers.insert(Header { key, value: Some(&value[..]) })
+            };
             next.headers = Some(record.headers.iter().fold(headers, add));
         }
         loop {

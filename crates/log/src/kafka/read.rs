@@ -8,6 +8,7 @@ use super::{blocking, sorted};
 use crate::{Batch, From, Headers, LogError, Reader, Record};
 use async_trait::async_trait;
 use bytes::Bytes;
+use events::cloudevents::name;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -398,7 +399,17 @@ fn copied(messages: &[BorrowedMessage<'_>], bytes: usize) -> Vec<Record> {
 /// rdkafka panics at a header whose name is not UTF-8; anybody may have written it. Such a record comes without headers.
 fn headers(message: &BorrowedMessage<'_>) -> Headers {
     let Some(headers) = message.headers() else { return Headers::new() };
-    let own = || headers.iter().map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect();
+    let own = || {
+        // One buffer for the values of a record.
+        let mut buffer = Vec::with_capacity(128);
+        headers.iter().for_each(|header| buffer.extend_from_slice(header.value.unwrap_or_default()));
+        let (buffer, mut end) = (Bytes::from(buffer), 0);
+        let mut next = |length: usize| {
+            end += length;
+            buffer.slice(end - length..end)
+        };
+        headers.iter().map(|header| (name(header.key), next(header.value.map_or(0, <[u8]>::len)))).collect()
+    };
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(own)).unwrap_or_else(|_| {
         tracing::warn!(topic = message.topic(), partition = message.partition(), offset = message.offset(), "headers are not UTF-8");
         Headers::new()

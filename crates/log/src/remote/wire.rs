@@ -246,7 +246,7 @@ fn take_record(body: &mut Bytes) -> Result<Append, Unreadable> {
     let value = take_slice(body)?.to_vec();
     let mut headers = Vec::new();
     for _ in 0..body.try_get_u32_le().map_err(|_| Unreadable)? {
-        headers.push((take_text(body)?, take_slice(body)?.to_vec()));
+        headers.push((events::cloudevents::name(&take_text(body)?), Bytes::copy_from_slice(&take_slice(body)?)));
     }
     Ok(Append { topic, partition, key, value: there.then_some(value), headers })
 }
@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     fn append() -> Append {
-        let headers = vec![("h".to_owned(), vec![1]), ("h".to_owned(), vec![])];
+        let headers = vec![("h".into(), vec![1].into()), ("h".into(), Bytes::new())];
         Append { topic: "t".into(), partition: 3, key: vec![0, 255], value: Some(vec![]), headers }
     }
 

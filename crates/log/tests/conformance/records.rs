@@ -30,7 +30,7 @@ pub async fn tombstones_and_empty_values_are_two_things(under: &Under) {
 
 pub async fn headers_keep_their_order_and_bytes(under: &Under) {
     let topic = under.topic(1).await;
-    let header = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
+    let header = |name: &str, value: &[u8]| (name.to_owned().into(), value.to_vec().into());
     let headers = vec![header("z", b"1"), header("a", &[0, 255, 128]), header("z", b"2"), header("空", b"")];
     let records = back(under, vec![Append { headers, ..append(&topic) }]).await;
     assert_eq!(records[0].header("z"), Some(&b"1"[..]));
