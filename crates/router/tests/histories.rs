@@ -344,10 +344,23 @@ impl World {
     }
 }
 
-async fn run(history: &histories::History, log: Arc<dyn Log>, restart: bool) -> Result<(), String> {
+/// What is done to the router between two steps.
+#[derive(Clone, Copy, PartialEq)]
+enum Between {
+    Nothing,
+    /// It is thrown away without draining, and started again: it folds its topics anew.
+    Crash,
+    /// The same, with caches on disk.
+    CrashWithCaches,
+    /// The same, and the caches are overwritten with nonsense.
+    CrashWithDamagedCaches,
+}
+
+async fn run(history: &histories::History, log: Arc<dyn Log>, between: Between, caches: &std::path::Path) -> Result<(), String> {
     log.create_topics(&eventlog::site_topics(PARTITIONS)).await.unwrap();
     let schemas = Schemas::open("").await.unwrap();
-    let config = router::Config { clock: Clock::Events, data_dir: None, member: "m1".into() };
+    let has_caches = matches!(between, Between::CrashWithCaches | Between::CrashWithDamagedCaches);
+    let config = router::Config { clock: Clock::Events, data_dir: has_caches.then(|| caches.to_owned()), member: "m1".into() };
     let mut world = World::new(log.clone()).await;
     let start = || {
         let stop = CancellationToken::new();
@@ -355,10 +368,13 @@ async fn run(history: &histories::History, log: Arc<dyn Log>, restart: bool) -> 
     };
     let (mut router, mut stop) = start();
     for (at, step) in history.steps.iter().enumerate() {
-        if restart && at > 0 {
+        if between != Between::Nothing && at > 0 {
             // As a crash: nothing is drained.
             router.abort();
             let _ = (&mut router).await;
+            if between == Between::CrashWithDamagedCaches {
+                damage(caches);
+            }
             (router, stop) = start();
         }
         world.step(step).await.map_err(|error| format!("history {} ({}), step {at} {step:?}: {error}", history.number, history.title))?;
@@ -368,12 +384,22 @@ async fn run(history: &histories::History, log: Arc<dyn Log>, restart: bool) -> 
     router.await.unwrap().map_err(|error| error.to_string())
 }
 
-async fn all(restart: bool) {
+/// Every file below it becomes nonsense.
+fn damage(folder: &std::path::Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => damage(&entry.path()),
+            _ => std::fs::write(entry.path(), b"this is no cache").unwrap(),
+        }
+    }
+}
+
+async fn all(between: Between) {
     let mut broken = Vec::new();
     for history in histories::all() {
         let dir = tempfile::tempdir().unwrap();
-        let log: Arc<dyn Log> = Embedded::open(dir.path()).unwrap();
-        if let Err(error) = run(&history, log, restart).await {
+        let log: Arc<dyn Log> = Embedded::open(&dir.path().join("log")).unwrap();
+        if let Err(error) = run(&history, log, between, &dir.path().join("caches")).await {
             broken.push(error);
         }
     }
@@ -382,11 +408,23 @@ async fn all(restart: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn histories() {
-    all(false).await;
+    all(Between::Nothing).await;
 }
 
-/// The router is thrown away before every step, without draining, and started again: nobody sees a difference.
+/// Nobody sees a difference.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn histories_with_a_crash_before_every_step() {
-    all(true).await;
+    all(Between::Crash).await;
+}
+
+/// The caches say no more than the topics.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn histories_with_a_crash_before_every_step_and_caches() {
+    all(Between::CrashWithCaches).await;
+}
+
+/// A cache may be damaged at any time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn histories_with_a_crash_before_every_step_and_damaged_caches() {
+    all(Between::CrashWithDamagedCaches).await;
 }

@@ -88,7 +88,8 @@ impl Household<'_> {
             let live = here.iter().filter(|at| self.is_live(**at)).filter_map(declares);
             live.max_by_key(|(observed_at, _)| *observed_at).map(|(_, grid)| grid).or_else(|| self.task.grid.clone())
         } else {
-            self.task.entry_grid.as_ref().filter(known).cloned()
+            // A grid that is not there yet, or no longer, leaves the task where it is.
+            self.task.entry_grid.as_ref().filter(known).cloned().or_else(|| self.task.grid.clone())
         };
         self.set_grid(grid);
     }
