@@ -70,6 +70,8 @@ pub struct Report {
     pub doubled: usize,
     /// Accepted events without a decision.
     pub undecided: usize,
+    /// Events whose code was said again with another visit.
+    pub restated: usize,
     /// Anything else that must not be.
     pub wrong: usize,
     /// Whether the ledger closes, and counts as many events as were accepted.
@@ -96,9 +98,9 @@ impl fmt::Display for Report {
         write!(
             f,
             "kill: log {log}, {kills} kills ({kills_while_starting} while starting), {records_sent} records sent, {events} events, \
-             {households} households, {tasks} tasks, {screened} screened, lost {}, doubled {}, undecided {}, wrong {}, ledger {ledger}, \
+             {households} households, {tasks} tasks, {screened} screened, lost {}, doubled {}, undecided {}, restated {}, wrong {}, ledger {ledger}, \
              seed {}, {:.0} s",
-            self.lost, self.doubled, self.undecided, self.wrong, self.seed, self.seconds
+            self.lost, self.doubled, self.undecided, self.restated, self.wrong, self.seed, self.seconds
         )
     }
 }
@@ -161,6 +163,7 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report> {
         lost: findings.lost.len(),
         doubled: findings.doubled.len(),
         undecided: findings.undecided.len(),
+        restated: findings.restated.len(),
         wrong: findings.wrong.len(),
         ledger_closed: ledger.closed && ledger.accepted == truth.accepted.len() as u64,
         seconds: began.elapsed().as_secs_f64(),

@@ -58,6 +58,8 @@ pub struct Findings {
     pub doubled: Vec<String>,
     /// Accepted events without a decision.
     pub undecided: Vec<String>,
+    /// Events whose newest code was said again with another visit.
+    pub restated: Vec<String>,
     /// Events with two codes at their highest revision, decisions about events that nobody accepted, screenings that do not stand.
     pub wrong: Vec<String>,
 }
@@ -71,7 +73,14 @@ impl Findings {
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, list) in [("lost", &self.lost), ("doubled", &self.doubled), ("undecided", &self.undecided), ("wrong", &self.wrong)] {
+        let lists = [
+            ("lost", &self.lost),
+            ("doubled", &self.doubled),
+            ("undecided", &self.undecided),
+            ("restated", &self.restated),
+            ("wrong", &self.wrong),
+        ];
+        for (name, list) in lists {
             for what in list.iter().take(SHOWN_MAX) {
                 writeln!(f, "{name}: {what}")?;
             }
@@ -176,9 +185,12 @@ fn decisions(truth: &Truth, seen: &Seen, findings: &mut Findings) -> BTreeMap<St
         let highest = said.iter().map(|decision| decision.revision).max();
         let newest: Vec<&&Decision> = said.iter().filter(|decision| Some(decision.revision) == highest).collect();
         let Some((first, repeats)) = newest.split_first() else { continue };
-        if let Some(other) = repeats.iter().find(|other| (other.code, &other.task_id) != (first.code, &first.task_id)) {
-            let word = |one: &Decision| format!("{} {} ({})", one.code.as_str(), one.task_id.as_deref().unwrap_or("no task"), one.reason);
-            findings.wrong.push(format!("event {event}: two answers at revision {}: {}; {}", first.revision, word(first), word(other)));
+        let word = |one: &Decision| format!("{} {} ({})", one.code.as_str(), one.task_id.as_deref().unwrap_or("no task"), one.reason);
+        let against = |other: &Decision| format!("event {event} at revision {}: {}; {}", first.revision, word(first), word(other));
+        if let Some(other) = repeats.iter().find(|other| other.code != first.code) {
+            findings.wrong.push(against(other));
+        } else if let Some(other) = repeats.iter().find(|other| other.task_id != first.task_id) {
+            findings.restated.push(against(other));
         }
         if first.code == Code::Opened {
             *opened.entry(first.task_id.clone().unwrap_or_default()).or_default() += 1;
@@ -299,6 +311,9 @@ mod tests {
         let (truth, mut seen) = world();
         seen.decisions.push(decision(4, Code::Late, 65_536, None));
         assert_eq!(check(&truth, &seen).wrong.len(), 1);
+        let (truth, mut seen) = world();
+        seen.decisions[2].task_id = Some("another".into());
+        assert_eq!(check(&truth, &seen).restated.len(), 1);
         let (mut truth, seen) = world();
         truth.accepted.remove(&event(2).to_string());
         assert_eq!(check(&truth, &seen).wrong.len(), 1);
