@@ -1,5 +1,7 @@
 //! A bounded share of `cargo xtask kill`: the whole process is killed a few times under load on each log; nothing is lost or doubled.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
+
 use oneknock_tests::kill::{self, Options};
 use oneknock_tests::log_choice::LogKind;
 use testkit::site::PROGRAM;

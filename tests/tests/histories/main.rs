@@ -4,6 +4,8 @@
 //! All histories share one site and run at once, each with people and households of its own; only the one in which the mandate ends
 //! has a site to itself.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
+
 mod run;
 mod world;
 

@@ -120,7 +120,7 @@ impl Run {
 
     async fn see(&mut self, world: &World, sighting: &Sighting, code: Code) -> Result<()> {
         let (kind, topic, record) = self.record(sighting);
-        let posted = world.site.client.post(kind, &[record.clone()]).await?;
+        let posted = world.site.client.post(kind, std::slice::from_ref(&record)).await?;
         let result = posted.results.first().with_context(|| format!("{posted:?}"))?;
         ensure!(result["status"] == "accepted", "the gateway says {result}");
         let event_id = result["event_id"].as_str().context("an event id")?.to_owned();
@@ -165,7 +165,7 @@ impl Run {
     async fn again(&mut self, world: &World, event: &str) -> Result<()> {
         let sent = self.sent.get(event).context("an event that was sent")?;
         let before = versions(&self.tasks(world).await?);
-        let posted = world.site.client.post(sent.kind, &[sent.record.clone()]).await?;
+        let posted = world.site.client.post(sent.kind, std::slice::from_ref(&sent.record)).await?;
         let result = posted.results.first().with_context(|| format!("{posted:?}"))?;
         ensure!(result["status"] == "duplicate" && result["event_id"] == sent.event_id.as_str(), "the gateway says {result}");
         let stored = world.record(sent.topic, &sent.event_id).await?;
