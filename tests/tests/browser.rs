@@ -3,6 +3,8 @@
 //!
 //! A missing part fails the test and names `cargo xtask setup`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
+
 use anyhow::{Context, Result};
 use events::{Millis, time};
 use serde_json::{Value, json};

@@ -1,6 +1,8 @@
 //! deploy/topics/topics.toml says the same as the program's own list: an operator who makes topics by hand gets those
 //! that `run` would have made.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
+
 use events::topics::{ALL, DEAD_LETTER_RETENTION_MS, DELETE_RETENTION_MS, Kept, MIN_COMPACTION_LAG_MS, SEGMENT_MS};
 use std::collections::BTreeMap;
 use toml::Table;

@@ -2,6 +2,8 @@
 //! longer than the group waits for it, the other takes over, and the first is woken (SIGCONT) with what it had in flight. Nobody may
 //! see two visits, or none.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
+
 use anyhow::{Context, Result, ensure};
 use oneknock_tests::{log_choice::LogKind, topics};
 use serde_json::json;

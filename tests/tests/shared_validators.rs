@@ -4,7 +4,7 @@
 //! So only resident ID numbers are judged; everything else is taken as it is. Each case either agrees with its source or
 //! is listed here with the reason why it was settled otherwise, and a reason that no case needs any more fails.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests may fail the test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

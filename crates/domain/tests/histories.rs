@@ -1,5 +1,7 @@
 //! The histories on the pure core: keepers and households as maps, messages as a queue. No log, no time but the events' own.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
+
 use domain::household::{self, Context, Effects, Input};
 use domain::{Clock, policy, resolve, traveller};
 use events::time::DAY_MS;

@@ -1,5 +1,7 @@
 //! Normal forms by tables: what is written differently and means the same has one form; what is wrong has a reason.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
+
 use events::identifier::IdentifierKind::{self, Address, Passport, Permit, Phone, Plate, ResidentId};
 use events::normal::{self, NormalError};
 

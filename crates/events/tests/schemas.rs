@@ -39,7 +39,7 @@ impl Random {
     fn value(&mut self, schema: &Schema, names: &HashMap<String, Schema>, path: &str) -> Value {
         match schema {
             Schema::Null => Value::Null,
-            Schema::Boolean => Value::Boolean(self.next() % 2 == 0),
+            Schema::Boolean => Value::Boolean(self.next().is_multiple_of(2)),
             Schema::Int => Value::Int((self.next() >> (self.next() % 64)) as i32),
             Schema::Long => Value::Long((self.next() >> (self.next() % 64)) as i64),
             Schema::TimestampMillis => Value::TimestampMillis((self.next() >> (self.next() % 64)) as i64),

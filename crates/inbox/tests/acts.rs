@@ -1,5 +1,7 @@
 //! What a worker does: appended once, answered when decided, and only where it is the worker's to do.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
+
 mod common;
 
 use common::*;

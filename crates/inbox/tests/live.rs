@@ -1,5 +1,7 @@
 //! Changes as they happen: the stream, its resuming, and polling.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
+
 mod common;
 
 use common::*;

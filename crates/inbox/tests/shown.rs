@@ -1,5 +1,7 @@
 //! Who is shown what, in which shape and in which order; and that it is written down first.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
+
 mod common;
 
 use common::*;

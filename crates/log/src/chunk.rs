@@ -213,7 +213,7 @@ mod tests {
 
     fn piece() -> Vec<u8> {
         let mut writer = Writer::new(7, 1_000);
-        writer.push((7, 1_000), b"a", Some(b""), &vec![("h".into(), vec![0, 255]), ("h".into(), vec![])], 0);
+        writer.push((7, 1_000), b"a", Some(b""), &vec![("h".into(), vec![0, 255].into()), ("h".into(), Bytes::new())], 0);
         writer.push((300, 90_000), b"", None, &vec![], 5);
         writer.finish(400)
     }

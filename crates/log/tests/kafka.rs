@@ -294,7 +294,7 @@ async fn a_header_that_is_no_text_stops_nobody() {
     };
     assert_eq!(code, rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
     foreign.flush(PATIENCE).unwrap();
-    log.append(vec![Append { headers: vec![("n".into(), b"v".to_vec())], ..record("headers", 0, "good") }]).await.unwrap();
+    log.append(vec![Append { headers: vec![("n".into(), b"v".to_vec().into())], ..record("headers", 0, "good") }]).await.unwrap();
     let mut reader = log.read(vec![from("headers", 0, 0)]).await.unwrap();
     let mut records = Vec::new();
     while records.len() < 2 {

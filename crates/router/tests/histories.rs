@@ -1,6 +1,8 @@
 //! The histories through both loops of a running router, on the embedded log: events, registry and actions are appended as connectors
 //! and inbox append them, decisions and tasks are read back from the log.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
+
 use domain::Clock;
 use eventlog::embedded::Embedded;
 use eventlog::fencing::{Fold, Verdict};

@@ -34,8 +34,7 @@ async fn join(under: &Under, group: &str, name: &str, topics: &[&str]) -> Follow
 impl Following {
     async fn comes_to(&mut self, what: &str, wanted: impl Fn(&BTreeSet<i32>) -> bool) -> BTreeSet<i32> {
         let reached = tokio::time::timeout(WAIT_MAX, self.has.wait_for(|has| wanted(has))).await;
-        let has = reached.unwrap_or_else(|_| panic!("{what} is not reached in time")).expect("the member ended").clone();
-        has
+        reached.unwrap_or_else(|_| panic!("{what} is not reached in time")).expect("the member ended").clone()
     }
 }
 
