@@ -107,7 +107,8 @@ impl World {
             late: None,
             taken_at: Millis(0),
             code: None,
-            count: 0,
+            episode: 0,
+            count: -1,
             screened: false,
             came_along: false,
         };

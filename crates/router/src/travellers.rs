@@ -249,7 +249,8 @@ fn signal(event: &Event, appended_at: i64) -> Signal {
         late: None,
         taken_at: Millis(0),
         code: None,
-        count: 0,
+        episode: 0,
+        count: -1,
         screened: false,
         came_along: false,
     }

@@ -1,6 +1,7 @@
 //! What keepers say: a traveller is here with its signals, or must be let go.
 
 use super::Household;
+use super::judge::usual_reason;
 use super::signals::{event_digest, is_here};
 use crate::traveller::add_cover;
 use events::{Arrival, ArrivalMessage, Code, Here, Left, Millis, PushedOut, Signal, Stay};
@@ -68,11 +69,11 @@ impl Household<'_> {
         self.out.changed = true;
         let fresh = signal.code.is_none();
         if fresh && !self.mandate_allows(signal) {
-            return self.keep_digest(stay_at, signal, Code::MandateEnded, "no mandate was in force");
+            return self.keep_digest(stay_at, signal, Code::MandateEnded, usual_reason(Code::MandateEnded));
         }
         let same_passage = |other: &Signal| other.digest == signal.digest && DEDUPES;
         if fresh && self.task.stays.iter().filter(|stay| is_here(stay)).flat_map(|stay| &stay.signals).any(same_passage) {
-            return self.keep_digest(stay_at, signal, Code::Duplicate, "the same passage is here under another id");
+            return self.keep_digest(stay_at, signal, Code::Duplicate, usual_reason(Code::Duplicate));
         }
         let late = signal.late.unwrap_or_else(|| self.is_late(signal));
         self.push_out(stay_at);
@@ -80,20 +81,18 @@ impl Household<'_> {
         let stay = &mut self.task.stays[stay_at];
         stay.first_taken_at = stay.first_taken_at.or(Some(now));
         // At a new place the count begins anew: the traveller's version stands before it.
-        stay.signals.push(Signal { late: Some(late), taken_at: now, came_along, count: -1, ..signal.clone() });
+        stay.signals.push(Signal { late: Some(late), taken_at: now, came_along, episode: 0, count: -1, ..signal.clone() });
         let at = (stay_at, self.task.stays[stay_at].signals.len() - 1);
         self.choose_grid();
-        let over = !fresh && (signal.screened || signal.late == Some(true) || !self.is_young(at));
-        if over {
-            // What a screening answered, and what is too old to be live, keeps its code wherever it goes.
-            self.task.stays[stay_at].signals[at.1].count = 0;
-        } else {
+        // What a screening answered, and what is too old to be live, keeps its code wherever it goes: nothing is said of it here.
+        if fresh || !signal.screened && signal.late != Some(true) && self.is_young(at) {
             self.judge_and_say(at);
         }
         self.judge_waiting_again();
     }
 
-    /// Row 1. What was said of it is said again, also of the others that it may have changed.
+    /// Row 1. What was said of it is said again, also of the others that it may have changed. A signal is pushed out only when what was
+    /// said of it is acknowledged; what never became one may not have been said.
     fn is_repeat(&mut self, stay_at: usize, signal: &Signal) -> bool {
         let stay = &self.task.stays[stay_at];
         if stay.signals.iter().any(|other| other.event_id == signal.event_id) {
@@ -102,14 +101,16 @@ impl Household<'_> {
         }
         let digest = event_digest(signal);
         let Some(pushed) = stay.pushed_out.iter().find(|pushed| pushed.event == digest) else { return false };
-        let decision = self.decision(stay, signal.event_id.into(), pushed.code, 0, "said before");
-        self.out.decisions.push(decision);
+        if matches!(pushed.code, Code::MandateEnded | Code::Duplicate) {
+            let decision = self.decision(stay, signal.event_id.into(), (pushed.code, 0, 0), usual_reason(pushed.code));
+            self.out.decisions.push(decision);
+        }
         true
     }
 
     /// It will never count: what is left of it is enough to answer a repeat.
     fn keep_digest(&mut self, stay_at: usize, signal: &Signal, code: Code, reason: &'static str) {
-        let decision = self.decision(&self.task.stays[stay_at], signal.event_id.into(), code, 0, reason);
+        let decision = self.decision(&self.task.stays[stay_at], signal.event_id.into(), (code, 0, 0), reason);
         self.out.decisions.push(decision);
         self.task.stays[stay_at].pushed_out.push(PushedOut { event: event_digest(signal), code });
         self.push_out(stay_at);

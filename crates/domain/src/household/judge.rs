@@ -113,25 +113,25 @@ impl Household<'_> {
 
     /// A code becomes the signal's last, and a Decision of a higher revision.
     pub(super) fn say(&mut self, (stay_at, at): At, code: Code, reason: Reason) {
+        let of_visit = matches!(code, Code::Opened | Code::Joined | Code::Covered);
+        let episode = if of_visit { self.task.episode } else { 0 };
         let signal = &mut self.task.stays[stay_at].signals[at];
-        if signal.code.is_some() && signal.count >= 0 {
-            signal.count = (signal.count + 1).min(i32::from(u16::MAX));
-        } else {
-            signal.count = 0;
-        }
-        signal.code = Some(code);
+        signal.count = (signal.count.max(-1) + 1).min(i32::from(u16::MAX));
+        (signal.code, signal.episode) = (Some(code), episode);
+        let (event_id, count) = (signal.event_id.into(), signal.count);
         self.out.changed = true;
-        let signal = signal.clone();
-        let decision = self.decision(&self.task.stays[stay_at], signal.event_id.into(), code, i64::from(signal.count), reason);
+        let decision = self.decision(&self.task.stays[stay_at], event_id, (code, episode, count), reason);
         self.out.decisions.push(decision);
     }
 
-    /// What was last said of a signal, again.
+    /// What was last said of a signal, again: the same code of the same visit, at the same revision. What was said of it elsewhere alone
+    /// stands as it is.
     pub(super) fn say_again(&mut self, (stay_at, at): At) {
         let stay = &self.task.stays[stay_at];
         let signal = &stay.signals[at];
-        if let Some(code) = signal.code {
-            let decision = self.decision(stay, signal.event_id.into(), code, i64::from(signal.count.max(0)), "said before");
+        if let (Some(code), 0..) = (signal.code, signal.count) {
+            let said = (code, signal.episode, signal.count);
+            let decision = self.decision(stay, signal.event_id.into(), said, usual_reason(code));
             self.out.decisions.push(decision);
         }
     }
@@ -143,18 +143,41 @@ impl Household<'_> {
         }
     }
 
-    pub(super) fn decision(&self, stay: &Stay, event_id: events::EventId, code: Code, count: i64, reason: Reason) -> Decision {
-        let visit = matches!(code, Code::Opened | Code::Joined | Code::Covered) && !self.task.task_id.is_empty();
+    /// `said`: the code, the episode that it is about (0: none), the count at this version of the traveller.
+    pub(super) fn decision(&self, stay: &Stay, event_id: events::EventId, said: (Code, i64, i32), reason: Reason) -> Decision {
+        let (code, episode, count) = said;
+        let task = &self.task;
+        let task_id = match episode {
+            0 => None,
+            _ if episode == task.episode => Some(task.task_id.clone()),
+            _ => Some(events::task_id(&task.mandate, &task.household, episode)),
+        };
         Decision {
             event_id,
-            mandate: self.task.mandate.clone(),
+            mandate: task.mandate.clone(),
             code,
-            revision: stay.version * crate::limits::REVISION_STEP + count,
+            revision: stay.version * crate::limits::REVISION_STEP + i64::from(count),
             reason: reason.to_owned(),
-            grid: self.task.grid.clone(),
-            task_id: visit.then(|| self.task.task_id.clone()),
+            grid: task.grid.clone(),
+            task_id,
             policy: self.context.policy.version,
             at: self.now(),
         }
+    }
+}
+
+/// Why, where nobody remembers which of several reasons it was.
+pub(super) fn usual_reason(code: Code) -> Reason {
+    match code {
+        Code::Opened => "nothing answered it, and no visit was open",
+        Code::Joined => "a visit was open, or had ended without anybody being met",
+        Code::Covered => "a screening of the household or of the traveller answers it",
+        Code::Held => "weak, and alone",
+        Code::NotMatching => "it left the area, or its level is below the least that makes a visit",
+        Code::Unresolved => "no grid is known that could visit, or a worker found the wrong household",
+        Code::OutOfArea => "the grid lies outside the mandate's divisions",
+        Code::Late => "it came later than the grace period allows",
+        Code::MandateEnded => "no mandate was in force",
+        Code::Duplicate => "the same passage is here under another id",
     }
 }

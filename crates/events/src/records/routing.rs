@@ -80,7 +80,9 @@ record! {
         taken_at: Millis,
         /// What was last said of it; null: nothing yet.
         code: Option<Code>,
-        /// Count of what was said of it at this version of its traveller.
+        /// The episode of this household that was last said of it; 0: none.
+        episode: i64,
+        /// Count of what was said of it at this version of its traveller; -1: nothing yet.
         count: i32,
         /// A screening answered it: it is never judged again, wherever it goes.
         screened: bool,
