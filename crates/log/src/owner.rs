@@ -56,10 +56,11 @@ struct Waiting {
     next_offset: i64,
 }
 
-/// Steps in flight: more would only make memory grow.
-const STEPS_MAX: usize = 8;
-/// Inputs applied in one step.
-const STEP_RECORDS_MAX: usize = 4096;
+/// Steps in flight. Few: while they are, inputs gather, and the next step writes the record of a key once for all of them. So a backlog
+/// costs the fewer records the longer it is, and a single event does not wait.
+const STEPS_MAX: usize = 3;
+/// Inputs applied in one step, and inputs that wait.
+const STEP_RECORDS_MAX: usize = 32_768;
 /// Entries that wait for the cache before it is stored without waiting for the next tick.
 const CACHE_ENTRIES_MAX: usize = 20_000;
 /// How often a position is appended although nothing moved: the tick of this partition's time, in milliseconds.
@@ -167,7 +168,7 @@ impl<L: Logic> Owner<L> {
 
     /// Whether it takes more inputs now; else its inputs should not be read on.
     pub fn has_room(&self) -> bool {
-        self.waiting.len() < STEPS_MAX
+        self.waiting.iter().map(|waiting| waiting.records.len()).sum::<usize>() < STEP_RECORDS_MAX
     }
 
     /// Nothing is in flight and nothing waits: all that was read is done with.

@@ -41,7 +41,8 @@ pub trait Store: Send + Sync {
     /// A key's value.
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Applies the changes in order, all or none. The table puts its mark (how far it has read) among them.
+    /// Applies the changes in order. The table puts its mark (how far it has read) behind them: a store may keep any beginning of what it
+    /// was given, never the mark without what stands before it.
     fn apply(&self, changes: &[Change<'_>]) -> Result<(), StoreError>;
 
     /// Takes everything away; afterwards the store works again, if it can be made to.
