@@ -104,7 +104,8 @@ async fn open(
     sign_in: Arc<SignIn>,
     audit_dir: &Path,
 ) -> anyhow::Result<Arc<App>> {
-    let reads = Reads::open(audit_dir)?;
+    let dir = audit_dir.to_owned();
+    let reads = tokio::task::spawn_blocking(move || Reads::open(&dir)).await??;
     let store: Box<dyn Store> = match &config.cache {
         Some(dir) => Box::new(SledStore::open(dir)?),
         None => Box::new(MemoryStore::default()),

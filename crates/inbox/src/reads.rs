@@ -7,6 +7,7 @@ use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// A file that is longer is followed by the next, in bytes.
@@ -60,6 +61,9 @@ struct Waiting {
     done: oneshot::Sender<bool>,
 }
 
+/// How long a writer that is ending may take.
+const LET_GO: Duration = Duration::from_secs(1);
+
 /// The writer's door. Cheap to clone; the writer ends with the last one.
 #[derive(Clone)]
 pub struct Reads {
@@ -67,15 +71,20 @@ pub struct Reads {
 }
 
 impl Reads {
-    /// Opens the folder, makes it where there is none, and starts the writer. A line that a crash cut off was never answered: it goes.
+    /// Opens the folder, makes it where there is none, and starts the writer. Blocks for a second at most. A line that a crash cut off was never answered: it goes.
     pub fn open(dir: &Path) -> Result<Reads, ReadsError> {
         let failed = |source| ReadsError::Io { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(failed)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(ReadsError::Held { dir: dir.to_owned() }),
-            Err(std::fs::TryLockError::Error(source)) => return Err(failed(source)),
+        // A writer that is ending lets go within moments: the one of an inbox that was stopped just now, in this process or another.
+        let deadline = Instant::now() + LET_GO;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(std::fs::TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LET_GO / 100),
+                Err(std::fs::TryLockError::WouldBlock) => return Err(ReadsError::Held { dir: dir.to_owned() }),
+                Err(std::fs::TryLockError::Error(source)) => return Err(failed(source)),
+            }
         }
         let mut writer = Writer::open(dir, newest(dir).map_err(failed)?.max(1)).map_err(failed)?;
         let (waiting, mut entries) = mpsc::channel::<Waiting>(WAITING_MAX);
