@@ -354,14 +354,12 @@ enum Between {
     Crash,
     /// The same, with caches on disk.
     CrashWithCaches,
-    /// The same, and the caches are overwritten with nonsense.
-    CrashWithDamagedCaches,
 }
 
 async fn run(history: &histories::History, log: Arc<dyn Log>, between: Between, caches: &std::path::Path) -> Result<(), String> {
     log.create_topics(&eventlog::site_topics(PARTITIONS)).await.unwrap();
     let schemas = Schemas::open("").await.unwrap();
-    let has_caches = matches!(between, Between::CrashWithCaches | Between::CrashWithDamagedCaches);
+    let has_caches = between == Between::CrashWithCaches;
     let config = router::Config { clock: Clock::Events, data_dir: has_caches.then(|| caches.to_owned()), member: "m1".into() };
     let mut world = World::new(log.clone()).await;
     let start = || {
@@ -374,9 +372,6 @@ async fn run(history: &histories::History, log: Arc<dyn Log>, between: Between, 
             // As a crash: nothing is drained.
             router.abort();
             let _ = (&mut router).await;
-            if between == Between::CrashWithDamagedCaches {
-                damage(caches);
-            }
             (router, stop) = start();
         }
         world.step(step).await.map_err(|error| format!("history {} ({}), step {at} {step:?}: {error}", history.number, history.title))?;
@@ -384,17 +379,6 @@ async fn run(history: &histories::History, log: Arc<dyn Log>, between: Between, 
     world.quiet().await?;
     stop.cancel();
     router.await.unwrap().map_err(|error| error.to_string())
-}
-
-/// Every file below it becomes nonsense.
-fn damage(folder: &std::path::Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => damage(&entry.path()),
-            // One that the old life takes away meanwhile is damaged enough.
-            _ => drop(std::fs::write(entry.path(), b"this is no cache")),
-        }
-    }
 }
 
 async fn all(between: Between) {
@@ -424,10 +408,4 @@ async fn histories_with_a_crash_before_every_step() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn histories_with_a_crash_before_every_step_and_caches() {
     all(Between::CrashWithCaches).await;
-}
-
-/// A cache may be damaged at any time.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn histories_with_a_crash_before_every_step_and_damaged_caches() {
-    all(Between::CrashWithDamagedCaches).await;
 }
