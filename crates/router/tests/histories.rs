@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 const DAY_0: i64 = 1_767_542_400_000;
 const PARTITIONS: i32 = 3;
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn moment(day: f64) -> Millis {
     Millis(DAY_0 + (day * DAY_MS as f64).round() as i64)
