@@ -11,8 +11,19 @@ const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
 /// Folders at the root that a code span may lead into.
 const FOLDERS: [&str; 9] = [".cargo", ".ci", ".github", "crates", "deploy", "docs", "schemas", "tests", "xtask"];
 /// Words that have no place in the project's own documents: hosts that packages come from, and how the work was done.
-const FORBIDDEN: [&str; 11] =
-    ["crates.io", "docs.rs", "npmjs", "pypi", "maven.org", "docker.io", "ghcr.io", "proxy.golang", "session", "/home/", "todo"];
+const FORBIDDEN: [&str; 11] = [
+    concat!("crates", ".io"),
+    concat!("docs", ".rs"),
+    "npmjs",
+    "pypi",
+    concat!("maven", ".org"),
+    concat!("docker", ".io"),
+    concat!("ghcr", ".io"),
+    concat!("proxy", ".golang"),
+    "session",
+    "/home/",
+    "todo",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
