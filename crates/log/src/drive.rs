@@ -1,6 +1,7 @@
 //! Drives owners: what the machines in `owner.rs` want is done on a log, and what comes of it is told to them. One task for all
 //! partitions of a loop; one reader for their own topic, one for their inputs, so that inputs can wait while own records are read.
 
+use crate::clock::now_ms;
 use crate::owner::{Command, Event, Logic, Owner, Rules, Stopped};
 use crate::{Appended, Assignment, Batch, From, Log, LogError, Reader};
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -88,11 +89,6 @@ pub async fn drive<L: Logic>(wanted: Loop<L>) -> Result<(), LogError> {
     let (held, assigned, claims) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
     let mut driver = Driver { wanted, owned, inputs, held, assigned, claims, lives: 0, under_way: FuturesUnordered::new() };
     driver.run().await
-}
-
-fn clock() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl<L: Logic> Driver<L> {
@@ -251,7 +247,7 @@ impl<L: Logic> Driver<L> {
     }
 
     async fn tick(&mut self, ticks: u32) -> Result<(), LogError> {
-        let now = clock();
+        let now = now_ms();
         for partition in self.held.keys().copied().collect::<Vec<_>>() {
             self.tell(partition, None, Event::Tick(now)).await?;
         }

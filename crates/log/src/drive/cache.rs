@@ -1,6 +1,7 @@
 //! An owner's cache: the fold itself, with the offset to be read next and the highest epoch. Thrown away where it cannot be trusted; a
 //! thread of its own writes it, so that a slow disk keeps nobody waiting.
 
+use crate::clock::now_ms;
 use crate::owner::States;
 use crate::table::{Change, SledStore, Store};
 use crate::{From, Log};
@@ -88,7 +89,7 @@ async fn is_young(log: &dyn Log, topic: &str, partition: i32, tail: i64) -> bool
     let from = From { topic: topic.to_owned(), partition, offset: tail };
     let Ok(mut reader) = log.read(vec![from]).await else { return false };
     match tokio::time::timeout(LOOK, reader.next()).await {
-        Ok(Ok(batch)) => batch.records.first().is_some_and(|record| super::clock() - record.timestamp < MIN_COMPACTION_LAG_MS),
+        Ok(Ok(batch)) => batch.records.first().is_some_and(|record| now_ms() - record.timestamp < MIN_COMPACTION_LAG_MS),
         _ => false,
     }
 }
