@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use eventlog::kafka::{Kafka as KafkaLog, KafkaConfig};
 use eventlog::{Append, Log};
 use events::topics::{
-    ACTIONS, ARRIVALS, CHECKPOINT, GRIDS, HIGHWAY, HOUSEHOLDS, IDENTIFIERS, RETURNS, TELECOM, household_key, partition_of,
+    ACTIONS, ARRIVALS, CHECKPOINT, DECISIONS, GRIDS, HIGHWAY, HOUSEHOLDS, IDENTIFIERS, RETURNS, TASKS, TELECOM, TRAVELLERS, household_key,
+    partition_of,
 };
 use events::{
     CheckpointPassage, Codec, Direction, EventId, GridEntry, HighwayEntrance, HouseholdEntry, Identifier, IdentifierKind, IdentifierLink,
@@ -15,6 +16,7 @@ use events::{
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -59,6 +61,8 @@ pub struct Report {
     pub broker_cpu_seconds_per_million: f64,
     /// The router's peak memory.
     pub router_peak_mib: u64,
+    /// Records that the router appended, per event: what most of its CPU time goes with.
+    pub records_per_event: BTreeMap<&'static str, f64>,
     /// The ledger closed: every event has one newest decision.
     pub ledger_closed: bool,
     /// The first mark: router CPU seconds per million.
@@ -76,7 +80,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} events of {} travellers in {} households: {:.0} events/s; per million router {:.2} CPU s (mark {:.0}), broker {:.2} CPU s; peak {} MiB; ledger {}",
+            "{} events of {} travellers in {} households: {:.0} events/s; per million router {:.2} CPU s (mark {:.0}), broker {:.2} CPU s; peak {} MiB; records per event{}; ledger {}",
             self.events,
             self.travellers,
             self.households,
@@ -85,6 +89,7 @@ impl fmt::Display for Report {
             self.mark,
             self.broker_cpu_seconds_per_million,
             self.router_peak_mib,
+            self.records_per_event.iter().map(|(topic, records)| format!(" {topic} {records:.2}")).collect::<String>(),
             if self.ledger_closed { "closed" } else { "OPEN" },
         )
     }
@@ -130,6 +135,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<Report> 
     }
     load.flush().await?;
     say("draining");
+    let appended_before = appended(&log).await?;
     let (before, began) = (cpu_seconds(broker)?, Instant::now());
     let mut router = start(&site)?;
     drained(&log, &mut router).await?;
@@ -137,6 +143,8 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<Report> 
     let (router_cpu, router_peak_mib) = (cpu_seconds(router.id())?, peak_mib(router.id())?);
     let broker_cpu = cpu_seconds(broker)? - before;
     stop(&mut router).await?;
+    let per_event = |(topic, count): (&'static str, i64)| (topic, (count - appended_before[topic]) as f64 / events as f64);
+    let records_per_event = appended(&log).await?.into_iter().map(per_event).collect();
     say("asking the ledger");
     let ledger = Command::new(testkit::site::binary()?).args(["ops", "ledger", "--json", "--config"]).arg(&site).output()?;
     let ledger: serde_json::Value = serde_json::from_slice(&ledger.stdout).context("the ledger's answer is no JSON")?;
@@ -150,6 +158,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<Report> 
         router_cpu_seconds_per_million: router_cpu / millions,
         broker_cpu_seconds_per_million: broker_cpu / millions,
         router_peak_mib,
+        records_per_event,
         ledger_closed: ledger["closed"] == true && ledger["accepted"] == events + travellers.div_ceil(2),
         mark: MARK,
     })
@@ -214,6 +223,17 @@ async fn drained(log: &Arc<dyn Log>, router: &mut Child) -> Result<()> {
         ensure!(Instant::now() < end, "{behind} inputs are not drained after 20 minutes");
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+}
+
+/// How many records each of the router's topics holds.
+async fn appended(log: &Arc<dyn Log>) -> Result<BTreeMap<&'static str, i64>> {
+    let mut records = BTreeMap::new();
+    for topic in [TRAVELLERS, ARRIVALS, TASKS, DECISIONS, RETURNS] {
+        for partition in 0..PARTITIONS {
+            *records.entry(topic).or_default() += log.offsets(topic, partition).await?.1;
+        }
+    }
+    Ok(records)
 }
 
 /// Appends what connectors would.

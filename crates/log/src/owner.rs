@@ -58,7 +58,7 @@ struct Waiting {
 
 /// Steps in flight. Few: while they are, inputs gather, and the next step writes the record of a key once for all of them. So a backlog
 /// costs the fewer records the longer it is, and a single event does not wait.
-const STEPS_MAX: usize = 3;
+const STEPS_MAX: usize = 1;
 /// Inputs applied in one step, and inputs that wait.
 const STEP_RECORDS_MAX: usize = 32_768;
 /// Entries that wait for the cache before it is stored without waiting for the next tick.
