@@ -123,7 +123,7 @@ impl<L: Logic> Driver<L> {
                     let idle = self.held.values().all(|held| held.owner.is_idle() || !held.owner.is_active());
                     if drain_until.is_some_and(|until| idle || Instant::now() > until) {
                         self.note_positions().await;
-                        return Ok(());
+                        return self.save().await;
                     }
                 }
                 changed = self.wanted.shutdown.changed(), if !draining => {
@@ -163,15 +163,11 @@ impl<L: Logic> Driver<L> {
     async fn claim(&mut self, partition: i32) -> Result<(), LogError> {
         self.lives += 1;
         let (first, _) = self.wanted.log.offsets(self.wanted.topic, partition).await?;
-        let cache = match &self.wanted.cache_dir {
+        let (cache, fold) = match &self.wanted.cache_dir {
             Some(dir) => {
-                FoldCache::open(&dir.join(format!("{}-{partition}", self.wanted.topic)), &*self.wanted.log, self.wanted.topic, partition)
-                    .await
+                let (cache, fold) = FoldCache::open(dir, &*self.wanted.log, self.wanted.topic, partition).await;
+                (Some(cache), fold)
             }
-            None => None,
-        };
-        let (cache, fold) = match cache {
-            Some((cache, fold)) => (Some(cache), fold),
             None => (None, None),
         };
         let logic = (self.wanted.logic)(partition);
@@ -225,9 +221,9 @@ impl<L: Logic> Driver<L> {
                     tracing::info!(topic = self.wanted.topic, partition, states = held.owner.states().len(), "owns a partition");
                     self.inputs.add(from).await?;
                 }
-                Command::Cache(entries, tail, highest_epoch) => {
+                Command::Cache(snapshot) => {
                     if let Some(cache) = &mut held.cache {
-                        cache.store(entries, tail, highest_epoch);
+                        cache.store(snapshot);
                     }
                 }
                 Command::Stop(why) => {
@@ -258,6 +254,19 @@ impl<L: Logic> Driver<L> {
         }
         if ticks.is_multiple_of(NOTE_EVERY) {
             self.note_positions().await;
+        }
+        Ok(())
+    }
+
+    /// The next start folds from here.
+    async fn save(&mut self) -> Result<(), LogError> {
+        for partition in self.held.keys().copied().collect::<Vec<_>>() {
+            self.tell(partition, None, Event::Save).await?;
+        }
+        for held in self.held.values_mut() {
+            if let Some(cache) = &mut held.cache {
+                cache.finish().await;
+            }
         }
         Ok(())
     }

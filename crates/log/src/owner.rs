@@ -10,7 +10,7 @@ mod desk;
 mod protocol;
 
 pub use desk::{Desk, Logic, States};
-pub use protocol::{Command, Event, Rules, Stopped};
+pub use protocol::{Command, Event, Rules, Snapshot, Stopped};
 
 use crate::fencing::{Fold, Verdict, epoch_headers};
 use crate::{Append, Batch, Record};
@@ -61,8 +61,11 @@ struct Waiting {
 const STEPS_MAX: usize = 1;
 /// Inputs applied in one step, and inputs that wait.
 const STEP_RECORDS_MAX: usize = 32_768;
-/// Entries that wait for the cache before it is stored without waiting for the next tick.
-const CACHE_ENTRIES_MAX: usize = 20_000;
+/// A snapshot is due when so many times as many records were read as there are states, and so many at least; or after so many
+/// milliseconds, if anything was read.
+const SNAPSHOT_RECORDS_PER_STATE: usize = 4;
+const SNAPSHOT_RECORDS_MIN: usize = 10_000;
+const SNAPSHOT_MS: i64 = 600_000;
 /// How often a position is appended although nothing moved: the tick of this partition's time, in milliseconds.
 const HEARTBEAT_MS: i64 = 20_000;
 
@@ -87,7 +90,6 @@ pub struct Owner<L> {
     clock: i64,
     sequence: u64,
     read_back: u64,
-    repaired_at: u64,
     /// Keys whose newest record is stale.
     overwritten: HashSet<Vec<u8>>,
     appends: u64,
@@ -96,12 +98,13 @@ pub struct Owner<L> {
     waits_for_step: bool,
     waits_for_tables: bool,
     in_flight: HashMap<Arc<str>, u32>,
-    cache: Vec<(Arc<str>, Option<Bytes>)>,
+    /// Records read since the last snapshot, and when that was.
+    unsaved: usize,
+    saved_at: i64,
 }
 
 impl<L: Logic> Owner<L> {
-    /// An owner of a partition, from nothing or from a cache of the fold (states, offset to be read next, highest epoch). `claim` is
-    /// unique to this life. The first commands begin it.
+    /// An owner of a partition, from nothing or from a cache of the fold. `claim` is unique to this life. The first commands begin it.
     pub fn new(
         topic: &'static str,
         partition: i32,
@@ -109,9 +112,9 @@ impl<L: Logic> Owner<L> {
         rules: Rules,
         logic: L,
         claim: &str,
-        cache: Option<(States, i64, i64)>,
+        cache: Option<Snapshot>,
     ) -> (Owner<L>, Vec<Command>) {
-        let (mut states, tail, highest_epoch) = cache.unwrap_or_default();
+        let Snapshot { mut states, tail, highest_epoch } = cache.unwrap_or_default();
         let mut done = vec![0; inputs.len()];
         for (at, input) in inputs.iter().enumerate() {
             if let Some(value) = states.remove(position_key(input).as_str()) {
@@ -137,7 +140,6 @@ impl<L: Logic> Owner<L> {
             clock: 0,
             sequence: 0,
             read_back: 0,
-            repaired_at: 0,
             overwritten: HashSet::new(),
             appends: 0,
             steps: VecDeque::new(),
@@ -145,7 +147,8 @@ impl<L: Logic> Owner<L> {
             waits_for_step: false,
             waits_for_tables: false,
             in_flight: HashMap::new(),
-            cache: Vec::new(),
+            unsaved: 0,
+            saved_at: 0,
         };
         let mut commands = Vec::new();
         if rules.claim {
@@ -219,6 +222,7 @@ impl<L: Logic> Owner<L> {
             // Judged at take-over.
             Event::Changed(..) => {}
             Event::Tick(clock) => self.tick(clock, &mut commands),
+            Event::Save => self.save(true, &mut commands),
         }
         commands
     }
@@ -265,9 +269,8 @@ impl<L: Logic> Owner<L> {
             self.phase = Phase::AwaitingTables;
             commands.push(Command::CatchUpTables);
         }
-        if self.cache.len() > CACHE_ENTRIES_MAX {
-            self.store_cache(commands);
-        }
+        self.unsaved += batch.records.len();
+        self.save(false, commands);
         self.advance(commands);
         self.pump(commands);
     }
@@ -292,12 +295,10 @@ impl<L: Logic> Owner<L> {
             Verdict::State | Verdict::Position(_) if own => {
                 self.read_back += 1;
                 self.overwritten.remove(&record.key[..]);
-                self.remember(record);
             }
             Verdict::State | Verdict::Position(_) => {
                 self.take(record);
                 self.overwritten.remove(&record.key[..]);
-                self.remember(record);
             }
         }
     }
@@ -308,7 +309,6 @@ impl<L: Logic> Owner<L> {
         if !overwritten.is_empty() && self.rules.repair {
             let records: Vec<_> = overwritten.into_iter().map(|key| self.current(key)).collect();
             self.append_own(records, commands);
-            self.repaired_at = self.sequence;
         }
     }
 
@@ -326,13 +326,6 @@ impl<L: Logic> Owner<L> {
             // A copy: the batch's buffer would stay whole for the sake of one value.
             Some(value) => drop(self.states.insert(Arc::from(key), Bytes::copy_from_slice(value))),
             None => drop(self.states.remove(key)),
-        }
-    }
-
-    fn remember(&mut self, record: &Record) {
-        if let Ok(key) = std::str::from_utf8(&record.key) {
-            let key = self.states.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
-            self.cache.push((key, record.value.as_deref().map(Bytes::copy_from_slice)));
         }
     }
 
@@ -467,15 +460,22 @@ impl<L: Logic> Owner<L> {
             self.written.clone_from(&self.done);
             self.append_own(positions, commands);
         }
-        self.store_cache(commands);
+        self.save(false, commands);
     }
 
-    /// The fold as it was read back, never the memory ahead of it, and only while no repair is owed.
-    fn store_cache(&mut self, commands: &mut Vec<Command>) {
-        if !self.cache.is_empty() && self.overwritten.is_empty() && self.read_back >= self.repaired_at {
-            let entries = std::mem::take(&mut self.cache);
-            commands.push(Command::Cache(entries, self.tail, self.fold.highest_epoch));
+    /// The fold, never a memory that is ahead of it: only while everything that it appended, repairs too, is read back.
+    fn save(&mut self, wanted: bool, commands: &mut Vec<Command>) {
+        let at_rest = self.phase == Phase::Active && self.read_back == self.sequence && self.overwritten.is_empty();
+        let many = self.unsaved >= SNAPSHOT_RECORDS_MIN.max(SNAPSHOT_RECORDS_PER_STATE * self.states.len());
+        let due = wanted || many || self.clock.saturating_sub(self.saved_at) >= SNAPSHOT_MS;
+        if !at_rest || !due || self.unsaved == 0 {
+            return;
         }
+        let mut states = self.states.clone();
+        let positions = self.inputs.iter().zip(&self.written);
+        states.extend(positions.map(|(input, at)| (Arc::from(position_key(input)), Bytes::from(at.to_string()))));
+        (self.unsaved, self.saved_at) = (0, self.clock);
+        commands.push(Command::Cache(Snapshot { states, tail: self.tail, highest_epoch: self.fold.highest_epoch }));
     }
 }
 

@@ -9,7 +9,7 @@ mod hands;
 
 use eventlog::embedded::Embedded;
 use eventlog::kafka::{Kafka, KafkaConfig};
-use eventlog::owner::Rules;
+use eventlog::owner::{Rules, Snapshot};
 use eventlog::simulated::Simulated;
 use hands::{Hand, INPUT_X, INPUT_Y, World};
 
@@ -129,11 +129,11 @@ async fn a_cache_knows_the_highest_epoch() {
         second.settle().await;
         second.take_input(INPUT_Y, 1).await;
         second.settle().await;
-        let (states, tail, epoch) = second.cached();
+        let cache = second.cached();
         // The second dies; what the first had in flight arrives; nobody repairs it.
         drop(second);
         first.append().await;
-        let cache = (states, tail, if keeps_epoch { epoch } else { 0 });
+        let cache = Snapshot { highest_epoch: if keeps_epoch { cache.highest_epoch } else { 0 }, ..cache };
         let mut third = Hand::start(&world, Rules::ALL, "third", Some(cache));
         third.settle().await;
         third.take_input(INPUT_X, 2).await;
@@ -161,16 +161,16 @@ async fn a_cache_waits_for_repairs_and_never_runs_ahead() {
     second.settle().await;
     second.take_input(INPUT_Y, 1).await;
     second.tick();
-    assert!(!second.cached().0.contains_key("k"), "c is applied and not read back: it is in no cache yet");
+    assert!(!second.cached().states.contains_key("k"), "c is applied and not read back: it is in no cache yet");
     second.settle().await;
-    assert_eq!(second.cached().0.get("k").map(|value| &value[..]), Some(&b"c"[..]));
-    let (_, tail, _) = second.cached();
+    assert_eq!(second.cached().states.get("k").map(|value| &value[..]), Some(&b"c"[..]));
+    let tail = second.cached().tail;
     // A stale record: until its repair is read back, no cache goes past it.
     first.append().await;
     second.read_own(usize::MAX).await;
     second.tick();
-    assert_eq!(second.cached().1, tail, "a repair is owed");
+    assert_eq!(second.cached().tail, tail, "a repair is owed");
     second.settle().await;
-    assert!(second.cached().1 > tail, "the repair is read back");
-    assert_eq!(second.cached().0.get("k").map(|value| &value[..]), Some(&b"c"[..]));
+    assert!(second.cached().tail > tail, "the repair is read back");
+    assert_eq!(second.cached().states.get("k").map(|value| &value[..]), Some(&b"c"[..]));
 }

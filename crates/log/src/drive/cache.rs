@@ -1,82 +1,126 @@
-//! An owner's cache: the fold itself, with the offset to be read next and the highest epoch. Thrown away where it cannot be trusted; a
-//! thread of its own writes it, so that a slow disk keeps nobody waiting.
+//! An owner's cache: a snapshot of the fold of one partition, with the offset to be read next and the highest epoch. A file that is
+//! written whole beside the last one and then takes its name; a digest over all of it stands at its end. It is thrown away where it
+//! cannot be trusted.
 
 use crate::clock::now_ms;
-use crate::owner::States;
-use crate::table::{Change, SledStore, Store};
+use crate::owner::{Snapshot, States};
 use crate::{From, Log};
 use bytes::Bytes;
 use events::topics::MIN_COMPACTION_LAG_MS;
-use std::path::Path;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-/// Offset to be read next, highest epoch: 16 bytes, big-endian.
-const MARK: &str = "\0fold";
+/// What the file begins with: kind and version.
+const MAGIC: &[u8; 8] = b"okfold01";
+const DIGEST: usize = 32;
 /// How long the record at the mark may take to arrive.
 const LOOK: Duration = Duration::from_secs(10);
 
-type Entries = Vec<(Arc<str>, Option<Bytes>)>;
-/// States, the offset to be read next, the highest epoch.
-pub(super) type Fold = (States, i64, i64);
-
 /// The cache of one partition's fold.
 pub struct FoldCache {
-    writer: Sender<(Entries, i64, i64)>,
+    path: PathBuf,
+    writing: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl FoldCache {
-    /// Opens it, with the fold that it holds, if that can be trusted. None where no cache can be had: the owner goes without.
-    pub(super) async fn open(dir: &Path, log: &dyn Log, topic: &str, partition: i32) -> Option<(FoldCache, Option<Fold>)> {
-        let path = dir.to_owned();
-        let opened = tokio::task::spawn_blocking(move || SledStore::open(&path).map(|store| (load(&store), store))).await.ok()?;
-        let (fold, store) = opened.inspect_err(|error| tracing::warn!(%error, "no cache for a partition")).ok()?;
+    /// Opens it, with the fold that it holds, if that can be trusted.
+    pub(super) async fn open(dir: &Path, log: &dyn Log, topic: &str, partition: i32) -> (FoldCache, Option<Snapshot>) {
+        let path = dir.join(format!("{topic}-{partition}.fold"));
+        let read = path.clone();
+        let fold = tokio::task::spawn_blocking(move || load(&read)).await.ok().flatten();
         let trusted = match &fold {
-            Some((_, tail, _)) => is_young(log, topic, partition, *tail).await,
+            Some(fold) => is_young(log, topic, partition, fold.tail).await,
             None => false,
         };
-        if !trusted && store.clear().is_err() {
-            return None;
+        (FoldCache { path, writing: None }, fold.filter(|_| trusted))
+    }
+
+    /// Writes a snapshot in the background. While the one before is still being written there is no need for another.
+    pub(super) fn store(&mut self, snapshot: Snapshot) {
+        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+            return;
         }
-        let (writer, work) = channel::<(Entries, i64, i64)>();
+        let path = self.path.clone();
         let write = move || {
-            for (entries, tail, highest_epoch) in work {
-                if let Err(error) = write(&store, &entries, tail, highest_epoch) {
-                    // Half a fold is none: the next start folds the topic.
-                    tracing::warn!(%error, "a partition's cache cannot be written; it is thrown away");
-                    let _ = store.clear();
-                    return;
-                }
+            if let Err(error) = store(&path, &snapshot) {
+                tracing::warn!(%error, "a partition's cache cannot be written: the next start folds more");
             }
         };
-        std::thread::Builder::new().name("fold cache".into()).spawn(write).ok()?;
-        Some((FoldCache { writer }, fold.filter(|_| trusted)))
+        self.writing = Some(tokio::task::spawn_blocking(write));
     }
 
-    /// Stores what was read back since the last time.
-    pub(super) fn store(&mut self, entries: Entries, tail: i64, highest_epoch: i64) {
-        let _ = self.writer.send((entries, tail, highest_epoch));
+    /// Waits until what was stored is in its place.
+    pub(super) async fn finish(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            let _ = writing.await;
+        }
     }
 }
 
-fn load(store: &SledStore) -> Option<Fold> {
-    let mark = store.get(MARK).ok()??;
-    let (tail, epoch) = mark.split_at_checked(8)?;
-    let (tail, epoch) = (i64::from_be_bytes(tail.try_into().ok()?), i64::from_be_bytes(epoch.try_into().ok()?));
-    let mut states = States::new();
-    let take = &mut |key: &str, value: &[u8]| {
-        states.insert(Arc::from(key), Bytes::copy_from_slice(value));
+/// None: there is no file, or it is not whole.
+fn load(path: &Path) -> Option<Snapshot> {
+    let file = Bytes::from(std::fs::read(path).ok()?);
+    let body = file.len().checked_sub(DIGEST)?;
+    if file[body..] != *Sha256::digest(&file[..body]) {
+        tracing::warn!("a partition's cache is damaged: its topic is folded again");
+        return None;
+    }
+    let mut rest = file.slice(..body);
+    let mut take = |length: usize| (length <= rest.len()).then(|| rest.split_to(length));
+    if take(MAGIC.len())? != MAGIC[..] {
+        return None;
+    }
+    let mut number = || take(8).and_then(|bytes| Some(i64::from_be_bytes(bytes[..].try_into().ok()?)));
+    let (tail, highest_epoch, count) = (number()?, number()?, number()?);
+    let mut states = States::with_capacity_and_hasher(usize::try_from(count).ok()?.min(body), Default::default());
+    let mut part = || {
+        let length = take(4)?;
+        take(u32::from_be_bytes(length[..].try_into().ok()?) as usize)
     };
-    store.each(take).ok()?;
-    Some((states, tail, epoch))
+    for _ in 0..count {
+        let (key, value) = (part()?, part()?);
+        states.insert(Arc::from(std::str::from_utf8(&key).ok()?), value);
+    }
+    Some(Snapshot { states, tail, highest_epoch })
 }
 
-fn write(store: &SledStore, entries: &Entries, tail: i64, highest_epoch: i64) -> Result<(), crate::table::StoreError> {
-    let mark = [tail.to_be_bytes(), highest_epoch.to_be_bytes()].concat();
-    let mut changes: Vec<Change<'_>> = entries.iter().map(|(key, value)| (&**key, value.as_deref())).collect();
-    changes.push((MARK, Some(&mark)));
-    store.apply(&changes)
+fn store(path: &Path, snapshot: &Snapshot) -> std::io::Result<()> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    let beside = path.with_extension("new");
+    let mut out = Digested { file: BufWriter::with_capacity(1 << 16, File::create(&beside)?), digest: Sha256::new() };
+    out.write(MAGIC)?;
+    for number in [snapshot.tail, snapshot.highest_epoch, snapshot.states.len() as i64] {
+        out.write(&number.to_be_bytes())?;
+    }
+    for (key, value) in &snapshot.states {
+        for part in [key.as_bytes(), &value[..]] {
+            let length = u32::try_from(part.len()).map_err(std::io::Error::other)?;
+            out.write(&length.to_be_bytes())?;
+            out.write(part)?;
+        }
+    }
+    let Digested { mut file, digest } = out;
+    file.write_all(&digest.finalize())?;
+    file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    std::fs::rename(beside, path)
+}
+
+struct Digested {
+    file: BufWriter<File>,
+    digest: Sha256,
+}
+
+impl Digested {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.digest.update(bytes);
+        self.file.write_all(bytes)
+    }
 }
 
 /// Whether the record at the mark is younger than compaction waits: then nothing behind the mark has been taken away yet. A mark behind
@@ -91,5 +135,46 @@ async fn is_young(log: &dyn Log, topic: &str, partition: i32, tail: i64) -> bool
     match tokio::time::timeout(LOOK, reader.next()).await {
         Ok(Ok(batch)) => batch.records.first().is_some_and(|record| now_ms() - record.timestamp < MIN_COMPACTION_LAG_MS),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        let states = (0..50).map(|at| (Arc::from(format!("m/h{at}")), Bytes::from(vec![at; 40]))).collect();
+        Snapshot { states, tail: 1234, highest_epoch: 7 }
+    }
+
+    #[test]
+    fn what_was_stored_is_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/topic-0.fold");
+        store(&path, &snapshot()).unwrap();
+        assert_eq!(load(&path).unwrap(), snapshot());
+        let newer = Snapshot { tail: 1300, states: States::default(), ..snapshot() };
+        store(&path, &newer).unwrap();
+        assert_eq!(load(&path).unwrap(), newer);
+    }
+
+    /// Every bit of it, and every length: nothing of a damaged file is believed.
+    #[test]
+    fn a_damaged_file_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("topic-0.fold");
+        assert_eq!(load(&path), None);
+        store(&path, &snapshot()).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1 << (at % 8);
+            std::fs::write(&path, &damaged).unwrap();
+            assert_eq!(load(&path), None, "a bit of byte {at}");
+            std::fs::write(&path, &whole[..at]).unwrap();
+            assert_eq!(load(&path), None, "{at} bytes of {}", whole.len());
+        }
+        std::fs::write(&path, [&whole[..], b"x"].concat()).unwrap();
+        assert_eq!(load(&path), None, "a byte too many");
     }
 }

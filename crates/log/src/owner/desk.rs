@@ -2,11 +2,12 @@
 
 use crate::{Append, Record};
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The states of a partition by key, as bytes: the fold and what was applied since.
-pub type States = HashMap<Arc<str>, Bytes>;
+pub type States = HashMap<Arc<str>, Bytes, RandomState>;
 
 /// What the loops of the router differ in. Synchronous and without I/O.
 pub trait Logic: Send {

@@ -1,7 +1,7 @@
 //! What an owner is told, what it wants done, and the rules that tests leave out.
 
+use super::States;
 use crate::{Append, Appended, Batch, LogError};
-use bytes::Bytes;
 use std::sync::Arc;
 
 /// What happens to an owner.
@@ -17,8 +17,10 @@ pub enum Event {
     TablesReady,
     /// Keys of a table have changed.
     Changed(&'static str, Arc<Vec<String>>),
-    /// Time passes: this process's clock, in milliseconds. Positions are written, caches stored.
+    /// Time passes: this process's clock, in milliseconds. Positions are written, snapshots taken when they are due.
     Tick(i64),
+    /// A snapshot is wanted now, if the owner is at rest.
+    Save,
 }
 
 /// What an owner wants done, in this order.
@@ -30,10 +32,21 @@ pub enum Command {
     CatchUpTables,
     /// Read the inputs from these offsets.
     ReadInputs(Vec<crate::From>),
-    /// Store this much of the fold: entries, the offset to be read next, the highest epoch.
-    Cache(Vec<(Arc<str>, Option<Bytes>)>, i64, i64),
+    /// Store this as the cache of the fold.
+    Cache(Snapshot),
     /// It is over: another owner, a failed append, or too far behind.
     Stop(Stopped),
+}
+
+/// The fold of a partition: what a cache holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// By key; positions too.
+    pub states: States,
+    /// The offset to be read next.
+    pub tail: i64,
+    /// The highest epoch seen.
+    pub highest_epoch: i64,
 }
 
 /// Why an owner ended.

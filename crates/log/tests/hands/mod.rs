@@ -2,7 +2,7 @@
 //! input a message tells the list as it was then.
 
 use eventlog::fencing::{Fold, Verdict};
-use eventlog::owner::{Command, Desk, Event, Logic, Owner, Rules, States, Stopped};
+use eventlog::owner::{Command, Desk, Event, Logic, Owner, Rules, Snapshot, Stopped};
 use eventlog::{Append, Batch, From, Log, NewTopic, Record};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -146,12 +146,12 @@ pub struct Hand<'a> {
     inputs: Option<[i64; 2]>,
     stopped: Option<Stopped>,
     wants_tables: bool,
-    cache: (States, i64, i64),
+    cache: Option<Snapshot>,
 }
 
 impl<'a> Hand<'a> {
-    pub fn start(world: &'a World, rules: Rules, claim: &str, cache: Option<(States, i64, i64)>) -> Hand<'a> {
-        let kept = cache.clone().unwrap_or_default();
+    pub fn start(world: &'a World, rules: Rules, claim: &str, cache: Option<Snapshot>) -> Hand<'a> {
+        let kept = cache.clone();
         let (owner, commands) = Owner::new(world.fenced, 0, world.inputs.to_vec(), rules, List { out: world.out }, claim, cache);
         let tail = owner.tail();
         let (appends, inputs, stopped) = (VecDeque::new(), None, None);
@@ -166,15 +166,7 @@ impl<'a> Hand<'a> {
                 Command::Append(number, records) => self.appends.push_back((number, records)),
                 Command::CatchUpTables => self.wants_tables = true,
                 Command::ReadInputs(from) => self.inputs = Some([from[0].offset, from[1].offset]),
-                Command::Cache(entries, tail, epoch) => {
-                    for (key, value) in entries {
-                        match value {
-                            Some(value) => drop(self.cache.0.insert(key, value)),
-                            None => drop(self.cache.0.remove(&key)),
-                        }
-                    }
-                    (self.cache.1, self.cache.2) = (tail, epoch);
-                }
+                Command::Cache(snapshot) => self.cache = Some(snapshot),
                 Command::Stop(why) => self.stopped = Some(why),
             }
         }
@@ -222,6 +214,7 @@ impl<'a> Hand<'a> {
     pub fn tick(&mut self) {
         // Before any append time: nobody is far behind.
         self.tell(Event::Tick(1));
+        self.tell(Event::Save);
     }
 
     /// It does all that it wants to do. Bounded: an owner that does not give way may want something for ever.
@@ -236,7 +229,7 @@ impl<'a> Hand<'a> {
     }
 
     /// What it has stored as a cache by now.
-    pub fn cached(&mut self) -> (States, i64, i64) {
-        self.cache.clone()
+    pub fn cached(&mut self) -> Snapshot {
+        self.cache.clone().unwrap_or_default()
     }
 }
