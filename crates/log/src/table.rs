@@ -1,15 +1,19 @@
-//! A topic read whole: the newest value of every key, kept up to date. `Table` keeps bytes behind a store (memory, or sled as a cache on
-//! disk), `Small` keeps decoded records in memory.
+//! A topic read whole: the newest value of every key, kept up to date. `Table` keeps bytes behind a store (memory, or a cache on disk: one
+//! file for many keys in no order, sled for fewer), `Small` keeps decoded records in memory.
 //!
 //! A store is a cache: what cannot be trusted is thrown away and the topic folded again. The fold is everybody's (`fencing::Fold`), so
 //! that a table of a fenced topic holds no stale record either; claims and positions are not in it.
 
 mod cache;
+mod file;
+mod folder;
 mod follow;
+mod heap;
 mod memory;
 mod small;
 
 pub use cache::SledStore;
+pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use small::Small;
 
@@ -41,6 +45,11 @@ pub trait Store: Send + Sync {
     /// A key's value.
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Shows `take` a key's value, if there is one, without a copy where the store can. `take` must not use the store.
+    fn look(&self, key: &str, take: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+        self.get(key).map(|value| value.as_deref().into_iter().for_each(take))
+    }
+
     /// Applies the changes in order. The table puts its mark (how far it has read) behind them: a store may keep any beginning of what it
     /// was given, never the mark without what stands before it.
     fn apply(&self, changes: &[Change<'_>]) -> Result<(), StoreError>;
@@ -51,7 +60,7 @@ pub trait Store: Send + Sync {
     /// Every key and value, without the table's own, in any order.
     fn each(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError>;
 
-    /// Keys, without the table's own; on disk this counts them one by one.
+    /// Keys, without the table's own; sled counts them one by one.
     fn len(&self) -> usize;
 
     /// No key at all.
@@ -91,8 +100,15 @@ impl Table {
 
     /// A key's value. Nothing, too, where the store turns out damaged: the topic is then folded again, and all keys are told anew.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
-        match self.inner.store.get(key) {
-            Ok(value) => value,
+        self.with(key, <[u8]>::to_vec)
+    }
+
+    /// What a key's value is to `take`, which sees it without a copy and must not use the table. Nothing where `get` has nothing.
+    pub fn with<T>(&self, key: &str, take: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let (mut take, mut taken) = (Some(take), None);
+        let looked = self.inner.store.look(key, &mut |value| taken = take.take().map(|take| take(value)));
+        match looked {
+            Ok(()) => taken,
             Err(error) => {
                 if !self.inner.damaged.swap(true, Ordering::Relaxed) {
                     tracing::error!(topic = self.inner.followed.topic(), %error, "the table's store is damaged; the topic is folded again");
@@ -295,7 +311,14 @@ mod tests {
 
     fn record(offset: i64, age_ms: i64) -> Record {
         let timestamp = crate::clock::now_ms() - age_ms;
-        Record { partition: 0, offset, timestamp, key: format!("key {offset}").into(), value: Some("value".into()), headers: vec![] }
+        Record {
+            partition: 0,
+            offset,
+            timestamp,
+            key: format!("key {offset}").into(),
+            value: Some("value".into()),
+            headers: Default::default(),
+        }
     }
 
     fn batch(records: &[Record]) -> Batch {

@@ -9,10 +9,10 @@ use conformance::record;
 use eventlog::embedded::Embedded;
 use eventlog::fencing::epoch_headers;
 use eventlog::schemas::Schemas;
-use eventlog::table::{MemoryStore, SledStore, Small, Store, StoreError, Table};
+use eventlog::table::{FileStore, MemoryStore, SledStore, Small, Store, StoreError, Table};
 use eventlog::{Acknowledgement, Append, From, Log, LogError, Member, NewTopic, Reader, TopicInfo};
 use events::{Codec, GridEntry, IdentifierLink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 const TOPIC: &str = "table";
@@ -70,12 +70,25 @@ impl Site {
         self.log.append(records).await.unwrap();
     }
 
-    async fn table(&self, store: impl Store + 'static) -> Arc<Table> {
-        Table::open(self.log.clone(), TOPIC, Box::new(store)).await.unwrap()
+    async fn table(&self, store: Box<dyn Store>) -> Arc<Table> {
+        Table::open(self.log.clone(), TOPIC, store).await.unwrap()
     }
 
-    fn cache(&self) -> SledStore {
-        sled(self.dir.path())
+    /// The cache on disk, of either kind.
+    fn cache(&self, kind: Kind) -> Box<dyn Store> {
+        cache(self.dir.path(), kind)
+    }
+
+    /// The files of a cache that nobody uses.
+    fn cache_files(&self) -> Vec<PathBuf> {
+        fn files(dir: &Path) -> Vec<PathBuf> {
+            let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+            entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+        }
+        let mut files = files(&self.dir.path().join("cache"));
+        files.retain(|file| !file.ends_with("cache.lock"));
+        files.sort();
+        files
     }
 
     /// From where it has been read since the last call.
@@ -84,11 +97,27 @@ impl Site {
     }
 }
 
+/// The caches on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    File,
+    Sled,
+}
+
+const KINDS: [Kind; 2] = [Kind::File, Kind::Sled];
+
 /// A cache that was just let go may hold its folder for a moment: the task that used it is ending.
-fn sled(dir: &Path) -> SledStore {
+fn cache(dir: &Path, kind: Kind) -> Box<dyn Store> {
+    let dir = dir.join("cache");
+    let open = || -> Result<Box<dyn Store>, StoreError> {
+        Ok(match kind {
+            Kind::File => Box::new(FileStore::open(&dir)?),
+            Kind::Sled => Box::new(SledStore::open(&dir)?),
+        })
+    };
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
-        match SledStore::open(&dir.join("cache")) {
+        match open() {
             Err(StoreError::Held(_)) if std::time::Instant::now() < deadline => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }
@@ -119,19 +148,19 @@ fn some_records() -> Vec<Append> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_holds_the_newest_value_of_every_key() {
-    let site = Site::new(1).await;
-    site.append(some_records()).await;
-    holds_the_newest(&site, &*site.table(MemoryStore::new()).await).await;
-    let site = Site::new(1).await;
-    site.append(some_records()).await;
-    holds_the_newest(&site, &*site.table(site.cache()).await).await;
+    for kind in [None, Some(Kind::File), Some(Kind::Sled)] {
+        let site = Site::new(1).await;
+        site.append(some_records()).await;
+        let store = kind.map_or_else(|| Box::new(MemoryStore::new()) as Box<dyn Store>, |kind| site.cache(kind));
+        holds_the_newest(&site, &*site.table(store).await).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_partitions_are_followed() {
     let site = Site::new(4).await;
     site.append((0..400).map(|number| record(TOPIC, number % 4, &number.to_string(), number)).collect()).await;
-    let table = site.table(MemoryStore::new()).await;
+    let table = site.table(Box::new(MemoryStore::new())).await;
     assert_eq!(table.len(), 400);
     for number in 0..400 {
         assert_eq!(value(&table, &number.to_string()), Some(number.to_string()));
@@ -140,73 +169,192 @@ async fn all_partitions_are_followed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_goes_on_from_its_cache() {
-    let site = Site::new(2).await;
-    site.append(some_records()).await;
-    drop(site.table(site.cache()).await);
-    assert_eq!(site.read_from(), [0, 0]);
-    // The last record read once more, to know the topic again.
-    site.append(vec![record(TOPIC, 0, "c", 5), record(TOPIC, 1, "d", 6)]).await;
-    let table = site.table(site.cache()).await;
-    assert_eq!(site.read_from(), [4, 0]);
-    assert_eq!((value(&table, "a"), value(&table, "c"), value(&table, "d")), (Some("3".into()), Some("5".into()), Some("6".into())));
-    drop(table);
-    // Nothing new.
-    let table = site.table(site.cache()).await;
-    assert_eq!(site.read_from(), [5, 0]);
-    assert_eq!(table.len(), 4);
-    table.catch_up().await.unwrap();
-    site.append(vec![record(TOPIC, 1, "d", 7)]).await;
-    table.catch_up().await.unwrap();
-    assert_eq!(value(&table, "d"), Some("7".into()));
+    for kind in KINDS {
+        let site = Site::new(2).await;
+        site.append(some_records()).await;
+        drop(site.table(site.cache(kind)).await);
+        assert_eq!(site.read_from(), [0, 0]);
+        // The last record read once more, to know the topic again.
+        site.append(vec![record(TOPIC, 0, "c", 5), record(TOPIC, 1, "d", 6)]).await;
+        let table = site.table(site.cache(kind)).await;
+        assert_eq!(site.read_from(), [4, 0]);
+        assert_eq!((value(&table, "a"), value(&table, "c"), value(&table, "d")), (Some("3".into()), Some("5".into()), Some("6".into())));
+        drop(table);
+        // Nothing new.
+        let table = site.table(site.cache(kind)).await;
+        assert_eq!(site.read_from(), [5, 0]);
+        assert_eq!(table.len(), 4);
+        table.catch_up().await.unwrap();
+        site.append(vec![record(TOPIC, 1, "d", 7)]).await;
+        table.catch_up().await.unwrap();
+        assert_eq!(value(&table, "d"), Some("7".into()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cache_of_another_topic_of_that_name_is_thrown_away() {
-    // A shorter one, one of the same length, a longer one: the end alone does not tell.
-    for count in [1, 5, 9] {
-        let before = Site::new(1).await;
-        before.append(some_records()).await;
-        drop(before.table(before.cache()).await);
-        let after = Site::new(1).await;
-        after.append((0..count).map(|number| record(TOPIC, 0, "new", number)).collect()).await;
-        let table = after.table(before.cache()).await;
-        assert_eq!((value(&table, "a"), value(&table, "new"), table.len()), (None, Some((count - 1).to_string()), 1), "{count}");
+    for kind in KINDS {
+        // A shorter one, one of the same length, a longer one: the end alone does not tell.
+        for count in [1, 5, 9] {
+            let before = Site::new(1).await;
+            before.append(some_records()).await;
+            drop(before.table(before.cache(kind)).await);
+            let after = Site::new(1).await;
+            after.append((0..count).map(|number| record(TOPIC, 0, "new", number)).collect()).await;
+            let table = after.table(before.cache(kind)).await;
+            assert_eq!((value(&table, "a"), value(&table, "new"), table.len()), (None, Some((count - 1).to_string()), 1), "{count}");
+        }
     }
 }
 
+/// What is done to a file.
+type Damage = fn(&[u8]) -> Vec<u8>;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_cache_is_thrown_away() {
-    let site = Site::new(1).await;
-    site.append((0..2_000).map(|number| record(TOPIC, 0, &number.to_string(), "x".repeat(50))).collect()).await;
-    drop(site.table(site.cache()).await);
-    drop(site.cache());
-    // Zeroes, rubbish, cut off: every file of it.
-    for damage in 0..3_u8 {
-        let mut damaged = 0;
-        for file in std::fs::read_dir(site.dir.path().join("cache/cache.sled")).unwrap().map(|file| file.unwrap().path()) {
-            if let Ok(contents) = std::fs::read(&file) {
-                let rubbish = match damage {
-                    0 => vec![0; contents.len()],
-                    1 => contents.iter().rev().map(|byte| byte ^ 0x5a).collect(),
-                    _ => contents[..contents.len() / 3].to_vec(),
-                };
-                std::fs::write(&file, rubbish).unwrap();
-                damaged += 1;
+    let damages: [Damage; 4] = [
+        |contents| vec![0; contents.len()],
+        |contents| contents.iter().rev().map(|byte| byte ^ 0x5a).collect(),
+        |contents| contents[..contents.len() / 3].to_vec(),
+        |_| b"another program's file".to_vec(),
+    ];
+    for kind in KINDS {
+        let site = Site::new(1).await;
+        site.append((0..2_000).map(|number| record(TOPIC, 0, &number.to_string(), "x".repeat(50))).collect()).await;
+        drop(site.table(site.cache(kind)).await);
+        drop(site.cache(kind));
+        for (number, damage) in damages.iter().enumerate() {
+            let files = site.cache_files();
+            assert!(!files.is_empty());
+            for file in files {
+                std::fs::write(&file, damage(&std::fs::read(&file).unwrap())).unwrap();
             }
+            let table = site.table(site.cache(kind)).await;
+            assert_eq!((table.len(), value(&table, "1999")), (2_000, Some("x".repeat(50))), "{kind:?}, damage {number}");
         }
-        assert_ne!(damaged, 0);
-        let table = site.table(site.cache()).await;
-        assert_eq!((table.len(), value(&table, "1999")), (2_000, Some("x".repeat(50))), "damage {damage}");
     }
+}
+
+/// One byte, while no process has it: whatever the table says afterwards is right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_byte_is_found() {
+    let site = Site::new(2).await;
+    let text = |number: i32| format!("{number} {}", "x".repeat(50));
+    site.append((0..400).map(|number| record(TOPIC, number % 2, &number.to_string(), text(number))).collect()).await;
+    drop(site.table(site.cache(Kind::File)).await);
+    drop(site.cache(Kind::File));
+    let [file] = &site.cache_files()[..] else { panic!("one file") };
+    let sound = std::fs::read(file).unwrap();
+    for at in (0..sound.len()).step_by(97).chain([0, 8, 12, 16, sound.len() - 1]) {
+        let mut changed = sound.clone();
+        changed[at] ^= 0x10;
+        std::fs::write(file, changed).unwrap();
+        site.read_from();
+        let table = site.table(site.cache(Kind::File)).await;
+        assert_ne!(site.read_from(), [199, 199], "byte {at} is found");
+        assert_eq!(table.len(), 400, "byte {at}");
+        for number in 0..400 {
+            assert_eq!(value(&table, &number.to_string()), Some(text(number)), "byte {at}");
+        }
+        drop(table);
+        drop(site.cache(Kind::File));
+        assert!(std::fs::read(file).unwrap().len() >= sound.len(), "it is whole again");
+    }
+}
+
+/// As a process leaves it that is killed while it writes: what was written before is trusted, and nothing of what was not whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_that_was_being_written_goes_on_from_what_was_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache/cache.table");
+    let store = cache(dir.path(), Kind::File);
+    store.apply(&[("a", Some(b"1")), ("\0mark/0", Some(b"first"))]).unwrap();
+    let whole = std::fs::read(&file).unwrap().len();
+    store.apply(&[("a", Some(b"2")), ("b", Some(b"2")), ("\0mark/0", Some(b"second"))]).unwrap();
+    drop(store);
+    let all = std::fs::read(&file).unwrap();
+    for cut in whole..all.len() {
+        // What a power cut leaves: short, or with nothing where something should be.
+        let zeroes = [&all[..cut], &vec![0; 100][..]].concat();
+        for contents in [&all[..cut], &zeroes] {
+            std::fs::write(&file, contents).unwrap();
+            let store = cache(dir.path(), Kind::File);
+            let held = |key: &str| store.get(key).unwrap().map(|value| String::from_utf8(value).unwrap());
+            assert_eq!((held("a"), held("b"), held("\0mark/0")), (Some("1".into()), None, Some("first".into())), "{cut}");
+            store.apply(&[("b", Some(b"3"))]).unwrap();
+            drop(store);
+            let store = cache(dir.path(), Kind::File);
+            assert_eq!((store.get("a").unwrap(), store.get("b").unwrap()), (Some(b"1".to_vec()), Some(b"3".to_vec())), "{cut}");
+        }
+    }
+}
+
+#[test]
+fn damage_under_an_open_cache_is_found_when_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = cache(dir.path(), Kind::File);
+    // More than it keeps of its file in memory.
+    let value = vec![b'v'; 1 << 20];
+    for key in 0..140 {
+        store.apply(&[(&key.to_string(), Some(&value))]).unwrap();
+    }
+    assert_eq!(store.get("0").unwrap().as_ref(), Some(&value));
+    let file = std::fs::File::options().write(true).open(dir.path().join("cache/cache.table")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"w", 5_000).unwrap();
+    assert!(matches!(store.get("0"), Err(StoreError::Failed(_))));
+    assert_eq!(store.get("1").unwrap().as_ref(), Some(&value));
+    store.clear().unwrap();
+    assert_eq!((store.get("1").unwrap(), store.len()), (None, 0));
+    store.apply(&[("0", Some(b"new"))]).unwrap();
+    drop(store);
+    assert_eq!(cache(dir.path(), Kind::File).get("0").unwrap(), Some(b"new".to_vec()));
+}
+
+/// Newest values come again and again: neither memory nor disk keeps all that ever was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_dead_is_thrown_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (keys, rounds) = (300, 60);
+    let text = |number: i32, round: i32| format!("{number} {round} {}", "x".repeat(1_000));
+    let check = |store: &dyn Store, round: i32| {
+        assert_eq!(store.len(), keys as usize - 1);
+        assert_eq!(store.get("0").unwrap(), None);
+        for number in 1..keys {
+            assert_eq!(store.get(&number.to_string()).unwrap(), Some(text(number, round).into_bytes()));
+        }
+        let mut seen = 0;
+        store.each(&mut |_, value| seen += value.len()).unwrap();
+        assert_eq!(seen, (1..keys).map(|number| text(number, round).len()).sum::<usize>());
+        assert_eq!(store.get("\0mark/0").unwrap(), Some(round.to_string().into_bytes()));
+    };
+    let stores: [Box<dyn Store>; 2] = [Box::new(MemoryStore::new()), cache(dir.path(), Kind::File)];
+    for store in &stores {
+        for round in 0..rounds {
+            let values: Vec<(String, String)> = (0..keys).map(|number| (number.to_string(), text(number, round))).collect();
+            let mut changes: Vec<(&str, Option<&[u8]>)> = values.iter().map(|(key, value)| (&**key, Some(value.as_bytes()))).collect();
+            let mark = round.to_string();
+            changes.extend([("0", None), ("\0mark/0", Some(mark.as_bytes()))]);
+            store.apply(&changes).unwrap();
+        }
+        check(&**store, rounds - 1);
+    }
+    drop(stores);
+    let written = 1_000 * (keys * rounds) as u64;
+    assert!(std::fs::metadata(dir.path().join("cache/cache.table")).unwrap().len() < written / 2);
+    check(&*cache(dir.path(), Kind::File), rounds - 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cache_belongs_to_one() {
-    let site = Site::new(1).await;
-    let cache = site.cache();
-    assert!(matches!(SledStore::open(&site.dir.path().join("cache")), Err(StoreError::Held(_))));
-    drop(cache);
-    site.cache();
+    for kind in KINDS {
+        let site = Site::new(1).await;
+        let held = site.cache(kind);
+        let dir = site.dir.path().join("cache");
+        assert!(matches!(SledStore::open(&dir), Err(StoreError::Held(_))));
+        assert!(matches!(FileStore::open(&dir), Err(StoreError::Held(_))));
+        drop(held);
+        site.cache(kind);
+    }
 }
 
 /// A store that fails once at reading, as a damaged page would.
@@ -241,7 +389,7 @@ async fn a_store_that_turns_out_damaged_is_filled_again_and_all_keys_are_told() 
     let site = Site::new(1).await;
     site.append(some_records()).await;
     let fails = Arc::new(Mutex::new(false));
-    let table = site.table(FailsOnce { store: MemoryStore::new(), fails: fails.clone() }).await;
+    let table = site.table(Box::new(FailsOnce { store: MemoryStore::new(), fails: fails.clone() })).await;
     let mut changed = table.subscribe();
     *fails.lock().unwrap() = true;
     assert_eq!(value(&table, "a"), None);
@@ -255,28 +403,32 @@ async fn a_store_that_turns_out_damaged_is_filled_again_and_all_keys_are_told() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stale_records_claims_and_positions_are_not_in_it() {
-    let site = Site::new(1).await;
-    let by = |epoch, key: &str, value: &str| Append { headers: epoch_headers(epoch), ..record(TOPIC, 0, key, value) };
-    site.append(vec![record(TOPIC, 0, "~claim/1", "x"), by(1, "key", "of the first")]).await;
-    site.append(vec![record(TOPIC, 0, "~claim/2", "x"), by(1, "key", "of the first, too late"), by(3, "~position/events", "p")]).await;
-    let table = site.table(site.cache()).await;
-    assert_eq!((value(&table, "key"), table.len()), (Some("of the first".into()), 1));
-    drop(table);
-    // The highest epoch is in the cache, too.
-    site.append(vec![by(1, "key", "of the first, far too late")]).await;
-    let table = site.table(site.cache()).await;
-    assert_eq!((value(&table, "key"), table.len()), (Some("of the first".into()), 1));
+    for kind in KINDS {
+        let site = Site::new(1).await;
+        let by = |epoch, key: &str, value: &str| Append { headers: epoch_headers(epoch), ..record(TOPIC, 0, key, value) };
+        site.append(vec![record(TOPIC, 0, "~claim/1", "x"), by(1, "key", "of the first")]).await;
+        site.append(vec![record(TOPIC, 0, "~claim/2", "x"), by(1, "key", "of the first, too late"), by(3, "~position/events", "p")]).await;
+        let table = site.table(site.cache(kind)).await;
+        assert_eq!((value(&table, "key"), table.len()), (Some("of the first".into()), 1));
+        drop(table);
+        // The highest epoch is in the cache, too.
+        site.append(vec![by(1, "key", "of the first, far too late")]).await;
+        let table = site.table(site.cache(kind)).await;
+        assert_eq!((value(&table, "key"), table.len()), (Some("of the first".into()), 1));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_are_no_text_are_passed_over_and_counted() {
-    let site = Site::new(1).await;
-    let keyed = |key: &[u8]| Append { key: key.to_vec(), ..record(TOPIC, 0, "", "rubbish") };
-    site.append(vec![keyed(&[0xff]), keyed(b"\0mark/0"), record(TOPIC, 0, "a", 1)]).await;
-    let table = site.table(site.cache()).await;
-    assert_eq!((table.len(), table.skipped(), value(&table, "a")), (1, 2, Some("1".into())));
-    drop(table);
-    assert_eq!(site.table(site.cache()).await.len(), 1);
+    for kind in KINDS {
+        let site = Site::new(1).await;
+        let keyed = |key: &[u8]| Append { key: key.to_vec().into(), ..record(TOPIC, 0, "", "rubbish") };
+        site.append(vec![keyed(&[0xff]), keyed(b"\0mark/0"), record(TOPIC, 0, "a", 1)]).await;
+        let table = site.table(site.cache(kind)).await;
+        assert_eq!((table.len(), table.skipped(), value(&table, "a")), (1, 2, Some("1".into())));
+        drop(table);
+        assert_eq!(site.table(site.cache(kind)).await.len(), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -295,7 +447,7 @@ async fn a_small_table_holds_decoded_records_and_passes_over_what_it_cannot_read
         let (subdistrict, division) = ("330106001".to_owned(), "330106".to_owned());
         GridEntry { name: name.to_owned(), community, community_name, subdistrict, division, workers: 2, published_at: events::Millis(0) }
     };
-    let put = |key: &str, value: Vec<u8>| Append { value: Some(value), ..record(TOPIC, 0, key, "") };
+    let put = |key: &str, value: Vec<u8>| Append { value: Some(value.into()), ..record(TOPIC, 0, key, "") };
     site.append(vec![put("g1", codec.encode(&grid("one"))), put("g2", codec.encode(&grid("two")))]).await;
     let mut cut = codec.encode(&grid("three"));
     cut.truncate(7);

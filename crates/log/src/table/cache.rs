@@ -4,6 +4,7 @@
 //! Changes are gathered in memory and written in the order of their keys: sled takes neighbours many times faster than keys from
 //! everywhere. The table's marks go last: a process that ends in between folds a little again.
 
+use super::folder::{claim, delete, failed};
 use super::{Change, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -21,7 +22,9 @@ const FLUSH_EVERY_MS: u64 = 5_000;
 /// Changes are written when so many are gathered, or the first has waited so long when another comes.
 const GATHERED_MAX: usize = 200_000;
 const GATHERED_FOR: Duration = Duration::from_secs(5);
-const BATCH: usize = 1_000;
+/// sled keeps all pages that a batch has touched in memory, and not only as long as the batch lasts: ten times this takes three times the
+/// memory.
+const BATCH: usize = 100;
 
 type Changes = BTreeMap<Box<str>, Option<Box<[u8]>>>;
 
@@ -55,12 +58,7 @@ impl SledStore {
     /// # Errors
     /// `Held` while another process (or store) uses it; `Failed` where a new one cannot be made either.
     pub fn open(dir: &Path) -> Result<SledStore, StoreError> {
-        std::fs::create_dir_all(dir).map_err(failed)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(dir.join("cache.lock")).map_err(failed)?;
-        lock.try_lock().map_err(|error| match error {
-            std::fs::TryLockError::WouldBlock => StoreError::Held(dir.display().to_string()),
-            std::fs::TryLockError::Error(error) => failed(error),
-        })?;
+        let lock = claim(dir)?;
         let path = dir.join("cache.sled");
         let database = open(&path).or_else(|error| {
             tracing::warn!(%error, "a table's cache cannot be opened; it is made anew");
@@ -120,32 +118,10 @@ fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Failed(error.to_string())
-}
-
 fn open(path: &Path) -> Result<sled::Db, StoreError> {
     let config =
         sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MS)).mode(sled::Mode::HighThroughput);
     guarded(|| config.open())
-}
-
-/// By renaming first: a process killed in the midst of deleting leaves nothing that looks like a cache.
-fn delete(path: &Path) -> Result<(), StoreError> {
-    let doomed = path.with_extension("gone");
-    remove(&doomed)?;
-    if path.exists() {
-        std::fs::rename(path, &doomed).map_err(failed)?;
-    }
-    remove(&doomed)
-}
-
-fn remove(path: &Path) -> Result<(), StoreError> {
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path).map_err(failed),
-        Ok(_) => std::fs::remove_file(path).map_err(failed),
-        Err(_) => Ok(()),
-    }
 }
 
 impl Store for SledStore {

@@ -1,67 +1,59 @@
 //! A table's store in memory: gone with the process, folded again at the next start.
 
+use super::heap::{Heap, Key, write};
 use super::{Change, Store, StoreError};
 use parking_lot::RwLock;
-use std::collections::HashMap;
 
-/// Keys and values in memory, each in no more bytes than it has.
-#[derive(Default)]
+/// Keys and values in memory, some 20 bytes beside what they have.
 pub struct MemoryStore {
-    kept: RwLock<Kept>,
-}
-
-#[derive(Default)]
-struct Kept {
-    values: HashMap<Box<str>, Box<[u8]>>,
-    notes: HashMap<Box<str>, Box<[u8]>>,
-}
-
-impl Kept {
-    fn of(&mut self, key: &str) -> &mut HashMap<Box<str>, Box<[u8]>> {
-        if key.starts_with('\0') { &mut self.notes } else { &mut self.values }
-    }
+    heap: RwLock<Heap>,
 }
 
 impl MemoryStore {
     /// An empty one.
     pub fn new() -> MemoryStore {
-        MemoryStore::default()
+        MemoryStore { heap: RwLock::new(Heap::in_memory()) }
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> MemoryStore {
+        MemoryStore::new()
     }
 }
 
 impl Store for MemoryStore {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let kept = self.kept.read();
-        let values = if key.starts_with('\0') { &kept.notes } else { &kept.values };
-        Ok(values.get(key).map(|value| value.to_vec()))
+        self.heap.read().with(&Key::of(key), <[u8]>::to_vec)
+    }
+
+    fn look(&self, key: &str, take: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+        self.heap.read().with(&Key::of(key), take).map(|_| ())
     }
 
     fn apply(&self, changes: &[Change<'_>]) -> Result<(), StoreError> {
-        let mut kept = self.kept.write();
-        for &(key, value) in changes {
-            let values = kept.of(key);
-            match value {
-                None => drop(values.remove(key)),
-                Some(value) => match values.get_mut(key) {
-                    Some(place) => *place = value.into(),
-                    None => drop(values.insert(key.into(), value.into())),
-                },
-            }
+        let mut records = Vec::new();
+        write(changes, &mut records)?;
+        let mut heap = self.heap.write();
+        heap.append(&records)?;
+        if heap.wants_rewrite() {
+            let mut fresh = Heap::in_memory();
+            fresh.take_over(&heap)?;
+            *heap = fresh;
         }
         Ok(())
     }
 
     fn clear(&self) -> Result<(), StoreError> {
-        *self.kept.write() = Kept::default();
+        *self.heap.write() = Heap::in_memory();
         Ok(())
     }
 
     fn each(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError> {
-        self.kept.read().values.iter().for_each(|(key, value)| take(key, value));
-        Ok(())
+        self.heap.read().each(take)
     }
 
     fn len(&self) -> usize {
-        self.kept.read().values.len()
+        self.heap.read().keys()
     }
 }
