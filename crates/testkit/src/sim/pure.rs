@@ -1,0 +1,404 @@
+//! A script played on the pure core alone: keepers and households as maps, messages in queues that a seed delays, mixes and repeats; no
+//! log, no owners. It shows in seconds whether rules and judge agree, carries a large city, and takes deliberate bugs, so that the
+//! judge itself is judged.
+
+mod bugs;
+
+pub use bugs::Bug;
+
+use super::city::City;
+use super::oracle::Judge;
+use super::script::{Deed, Finding, MANDATE, Seen, Step, What, token};
+use super::shrink;
+use super::workers::Crew;
+use bugs::Hand;
+use domain::household::{self, Context, Effects, Input};
+use domain::{Clock, mandate, resolve, traveller};
+use events::time::{DAY_MS, HOUR_MS};
+use events::topics::{household_key, split_key};
+use events::*;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+/// How often a script is played at most to make it smaller.
+const TRIES_MAX: usize = 3000;
+
+/// What is on its way to one household or keeper, in order.
+#[derive(Clone, Debug)]
+enum Letter {
+    Arrival(Arrival),
+    Action(Box<Action>),
+    Tables,
+    Return(Return),
+}
+
+/// How a script is played.
+#[derive(Clone, Copy, Debug)]
+pub struct Play {
+    /// Who comes first, what waits, what comes twice.
+    pub seed: u64,
+    /// A deliberate bug.
+    pub bug: Option<Bug>,
+    /// Everything is delivered before the next step, and comes to rest only so often, in milliseconds: for large cities.
+    pub calm: Option<i64>,
+}
+
+/// The site.
+struct Site<'a> {
+    now: Millis,
+    seed: u64,
+    random: SmallRng,
+    hand: Hand,
+    policy: Policy,
+    mandate: Option<Mandate>,
+    grids: HashMap<String, GridEntry>,
+    entries: HashMap<String, HouseholdEntry>,
+    links: HashMap<Token, IdentifierLink>,
+    travellers: HashMap<String, Traveller>,
+    by_token: HashMap<Token, Vec<String>>,
+    households: BTreeMap<String, Task>,
+    queues: BTreeMap<String, VecDeque<Letter>>,
+    deeds: BTreeMap<(Millis, u64), Deed>,
+    crew: Crew,
+    sequence: u64,
+    seen: &'a mut dyn FnMut(&Seen),
+}
+
+/// Plays a script to its end, with the crew at work, and tells `seen` all that a judge is told. Comes back with the crew.
+pub fn play(script: impl Iterator<Item = Step>, crew: Crew, how: Play, seen: &mut dyn FnMut(&Seen)) -> Crew {
+    let mut site = Site {
+        now: Millis(0),
+        seed: how.seed,
+        random: SmallRng::seed_from_u64(how.seed),
+        hand: Hand::new(how.bug),
+        policy: domain::policy::default_policy(),
+        mandate: None,
+        grids: HashMap::new(),
+        entries: HashMap::new(),
+        links: HashMap::new(),
+        travellers: HashMap::new(),
+        by_token: HashMap::new(),
+        households: BTreeMap::new(),
+        queues: BTreeMap::new(),
+        deeds: BTreeMap::new(),
+        crew,
+        sequence: 0,
+        seen,
+    };
+    let mut rested = Millis(0);
+    for step in script {
+        site.work_until(step.at);
+        site.comes_to(step.at);
+        let due = step.at.0 - rested.0 > how.calm.unwrap_or(DAY_MS);
+        if how.calm.is_none() && site.random.random_bool(0.5) {
+            for _ in 0..site.random.random_range(0..6) {
+                site.deliver_one();
+            }
+        } else {
+            site.settle();
+            if due && (how.calm.is_some() || site.random.random_bool(0.5)) {
+                rested = step.at;
+                (site.seen)(&Seen::Rest(site.now));
+            }
+        }
+        (site.seen)(&Seen::Step(step.clone()));
+        site.step(step.what);
+    }
+    let end = Millis(site.now.0 + DAY_MS);
+    site.work_until(end);
+    site.settle();
+    (site.seen)(&Seen::Rest(site.now));
+    let view = site.hand.view(site.households.iter().map(|(name, task)| (household_key(MANDATE, name), task.clone())).collect());
+    if how.calm.is_none() {
+        (site.seen)(&Seen::View("a reader".into(), view));
+    }
+    site.crew
+}
+
+impl Site<'_> {
+    /// What is drawn from now on depends on this moment, not on what was drawn before: a smaller script leaves the rest as it was.
+    fn comes_to(&mut self, at: Millis) {
+        self.now = self.now.max(at);
+        self.random = SmallRng::seed_from_u64(self.seed ^ (at.0 as u64).rotate_left(20));
+    }
+
+    /// Workers do what is due by then.
+    fn work_until(&mut self, until: Millis) {
+        while let Some(entry) = self.deeds.first_entry().filter(|entry| entry.key().0 <= until) {
+            let deed = entry.remove();
+            // Visits that are a day apart do not meet messages that are seconds on their way.
+            if deed.at.0 - self.now.0 > HOUR_MS {
+                self.settle();
+            }
+            self.comes_to(deed.at);
+            (self.seen)(&Seen::Deed(deed.clone()));
+            if let Some((_, household)) = split_key(&deed.key).filter(|_| !self.hand.loses(Bug::ActionLost, &mut self.random)) {
+                self.send(household, Letter::Action(Box::new(deed.action)));
+            }
+            if self.random.random_bool(0.7) {
+                self.settle();
+            }
+        }
+    }
+
+    fn send(&mut self, to: &str, letter: Letter) {
+        self.queues.entry(to.to_owned()).or_default().push_back(letter);
+    }
+
+    fn settle(&mut self) {
+        while self.deliver_one() {}
+    }
+
+    /// The next letter of some queue; now and then it comes twice.
+    fn deliver_one(&mut self) -> bool {
+        if self.queues.is_empty() {
+            return false;
+        }
+        let which = self.random.random_range(0..self.queues.len());
+        let Some(to) = self.queues.keys().nth(which).cloned() else { return false };
+        let twice = self.random.random_bool(0.03);
+        let Some(queue) = self.queues.get_mut(&to) else { return false };
+        let letter = if twice { queue.front().cloned() } else { queue.pop_front() };
+        if queue.is_empty() {
+            self.queues.remove(&to);
+        }
+        match letter {
+            Some(Letter::Arrival(arrival)) => self.apply(&to, &Input::Arrival(&arrival)),
+            Some(Letter::Action(action)) => self.apply(&to, &Input::Action(&action)),
+            Some(Letter::Tables) => self.apply(&to, &Input::Tables),
+            Some(Letter::Return(message)) => self.returned(&to, message),
+            None => {}
+        }
+        true
+    }
+
+    fn step(&mut self, what: What) {
+        match what {
+            What::Grid(code, entry) => {
+                match entry {
+                    Some(entry) => drop(self.grids.insert(code, entry)),
+                    None => drop(self.grids.remove(&code)),
+                }
+                self.judge_all_again();
+            }
+            What::Entry(household, entry) => {
+                match entry {
+                    Some(entry) => drop(self.entries.insert(household.clone(), entry)),
+                    None => drop(self.entries.remove(&household)),
+                }
+                self.judge_again(&household);
+            }
+            What::Link(token, link) => {
+                match link {
+                    Some(link) => drop(self.links.insert(token, link)),
+                    None => drop(self.links.remove(&token)),
+                }
+                for id in self.by_token.get(&token).cloned().unwrap_or_default() {
+                    self.look_again(&id);
+                }
+            }
+            What::Mandate(mandate) => {
+                self.mandate = Some(mandate);
+                self.judge_all_again();
+            }
+            What::Policy(policy) => {
+                self.policy = policy;
+                self.judge_all_again();
+            }
+            What::Event(event, _) => self.event(&event),
+        }
+    }
+
+    fn judge_all_again(&mut self) {
+        let households: Vec<String> = self.households.keys().cloned().collect();
+        households.iter().for_each(|household| self.judge_again(household));
+    }
+
+    fn judge_again(&mut self, household: &str) {
+        if self.households.contains_key(household) && !self.hand.loses(Bug::TablesNotAsked, &mut self.random) {
+            self.send(household, Letter::Tables);
+        }
+    }
+
+    fn place(&self, identifiers: &[Identifier], declared: Option<&Destination>) -> String {
+        let declared = declared.map(|declared| &*declared.grid).filter(|_| self.hand.bug != Some(Bug::DestinationIgnored));
+        resolve::resolve(identifiers, declared, |identifier| self.links.get(&identifier.token).map(Cow::Borrowed)).to_string()
+    }
+
+    fn event(&mut self, event: &Event) {
+        let head = event.head();
+        let declared = head.destination.cloned();
+        let declared_grid = declared.as_ref().map(|declared| &*declared.grid);
+        let Some(id) = traveller_id(head.identifiers, declared_grid).map(|id| id.to_string()) else { return };
+        let allowed = |at| self.mandate.as_ref().is_some_and(|mandate| mandate::within_dates(mandate, at));
+        if !(allowed(head.received_at) && allowed(self.now) || self.hand.bug == Some(Bug::MandateNotAsked)) {
+            let (event_id, code, at, policy) = (head.event_id, Code::MandateEnded, self.now, 0);
+            let (mandate, reason) = (MANDATE.into(), "no mandate was in force".into());
+            let decision = Decision { event_id, mandate, code, revision: 0, reason, grid: None, task_id: None, policy, at };
+            return (self.seen)(&Seen::Decision(decision));
+        }
+        if !self.travellers.contains_key(&id) {
+            let place = self.place(head.identifiers, declared.as_ref());
+            for identifier in head.identifiers {
+                self.by_token.entry(identifier.token).or_default().push(id.clone());
+            }
+            self.travellers.insert(id.clone(), traveller::first_record(head.identifiers.to_vec(), declared, place.into()));
+        }
+        let signal = self.hand.signal(signal(event, self.now));
+        let Some(record) = self.travellers.get_mut(&id) else { return };
+        let message = traveller::events(record, vec![signal]);
+        if message.is_none() && self.hand.bug == Some(Bug::CarriedLost) {
+            record.carried.clear();
+        }
+        self.tell(&id, message);
+    }
+
+    /// A keeper's message goes to the traveller's place; what was carried is delivered with it.
+    fn tell(&mut self, id: &str, message: Option<ArrivalMessage>) {
+        let (Some(message), Some(record)) = (message, self.travellers.get_mut(id)) else { return };
+        let (place, version) = (record.place.to_string(), record.version);
+        if matches!(message, ArrivalMessage::Here(_)) {
+            traveller::delivered(record, version);
+        }
+        if matches!(message, ArrivalMessage::Here(_)) && self.hand.loses(Bug::HereLost, &mut self.random) {
+            return;
+        }
+        self.send(&place, Letter::Arrival(Arrival { traveller: id.into(), version, message }));
+    }
+
+    fn look_again(&mut self, id: &str) {
+        let Some(record) = self.travellers.get(id) else { return };
+        let place = self.place(&record.identifiers, record.declared.as_ref());
+        let Some(record) = self.travellers.get_mut(id) else { return };
+        if record.leaving {
+            return;
+        }
+        let message = traveller::table_says(record, &place, self.now);
+        self.tell(id, message.clone());
+        if let (Some(_), Some(Bug::MovedAtOnce)) = (message, self.hand.bug)
+            && let Some(record) = self.travellers.get_mut(id)
+        {
+            let task = self.households.get(&*record.place);
+            let stay = task.and_then(|task| task.stays.iter().find(|stay| *stay.traveller == *id));
+            let signals = stay.map(|stay| stay.signals.clone()).unwrap_or_default();
+            let left = Left { version: record.version, signals, pushed_out: vec![], covers: vec![] };
+            let message = traveller::left(record, &left, || place.as_str().into());
+            self.tell(id, message);
+        }
+    }
+
+    fn returned(&mut self, id: &str, Return { message }: Return) {
+        let Some(record) = self.travellers.get(id) else { return };
+        let place = self.place(&record.identifiers, record.declared.as_ref());
+        let Some(record) = self.travellers.get_mut(id) else { return };
+        let message = match message {
+            ReturnMessage::Left(left) => traveller::left(record, &self.hand.left(left), || place.into()),
+            ReturnMessage::Covered(_) if self.hand.bug == Some(Bug::CoveredNotPassedOn) => None,
+            ReturnMessage::Covered(covered) => traveller::covered(record, &covered.cover),
+        };
+        self.tell(id, message);
+        // The table may have moved on while the traveller was leaving.
+        self.look_again(id);
+    }
+
+    fn apply(&mut self, household: &str, input: &Input<'_>) {
+        let mut task = self.households.get(household).cloned().unwrap_or_else(|| household::new_task(MANDATE, household));
+        let known = self.households.contains_key(household);
+        self.hand.before(&mut task, input);
+        let (policy, mandate) = (self.hand.policy(&self.policy), self.hand.mandate(self.mandate.as_ref()));
+        let entry = self.hand.entry(household, self.entries.get(household));
+        let context = Context {
+            now: self.now,
+            clock: Clock::Wall,
+            policy: &policy,
+            mandate: mandate.as_deref(),
+            entry: entry.as_ref().map(|entry| household::Entry { version: entry.version, grid: &entry.grid }),
+            grids: &self.grids,
+            settled: true,
+        };
+        if self.hand.ignores(input) {
+            return;
+        }
+        let Effects { decisions, left, covered, changed } = household::apply(&mut task, input, &context);
+        household::acknowledged(&mut task);
+        self.hand.after(&mut task, &mut self.random);
+        let key = household_key(MANDATE, household);
+        if changed || !known {
+            (self.seen)(&Seen::Task(self.now, key.clone(), Some(Box::new(task.clone()))));
+            if self.mandate.as_ref().is_some_and(|mandate| mandate::in_force(mandate, self.now)) {
+                for deed in self.crew.see(&key, &task, self.now) {
+                    self.sequence += 1;
+                    self.deeds.insert((deed.at, self.sequence), deed);
+                }
+            }
+        }
+        self.households.insert(household.to_owned(), task);
+        for decision in decisions {
+            if !self.hand.loses(Bug::DecisionLost, &mut self.random) {
+                (self.seen)(&Seen::Decision(decision));
+            }
+        }
+        for (id, left) in left {
+            self.send(&id, Letter::Return(Return { message: ReturnMessage::Left(left) }));
+        }
+        for (id, covered) in covered {
+            self.send(&id, Letter::Return(Return { message: ReturnMessage::Covered(covered) }));
+        }
+    }
+}
+
+/// An event as the router keeps it.
+fn signal(event: &Event, appended_at: Millis) -> Signal {
+    let head = event.head();
+    let seen = format!("{}{}{}{:?}", head.source, head.seen_at, head.observed_at.0, head.identifiers);
+    Signal {
+        event_id: Fixed16(head.event_id.0),
+        kind: event.kind(),
+        observed_at: head.observed_at,
+        received_at: head.received_at,
+        appended_at,
+        digest: i64::from_be_bytes(std::array::from_fn(|at| token(&seen).0[at])),
+        direction: head.direction,
+        origin_division: head.origin_division.map(Into::into),
+        late: None,
+        taken_at: Millis(0),
+        code: None,
+        episode: 0,
+        count: -1,
+        screened: false,
+        came_along: false,
+    }
+}
+
+/// A small world from one seed, played and judged: what is wrong, and how often each kind of thing happened.
+pub fn judge(seed: u64, bug: Option<Bug>) -> (Vec<Finding>, BTreeMap<&'static str, u64>) {
+    let mut city = City::small(seed);
+    let (grids, mut judge) = (city.grids(), Judge::new(HOUR_MS));
+    let crew = play(city.by_ref(), Crew::new(seed, grids), Play { seed, bug, calm: None }, &mut |seen| judge.see(seen));
+    let mut counts = city.counts;
+    counts.extend(crew.counts);
+    (judge.findings, counts)
+}
+
+/// The smallest history that was found in which the world of this seed goes wrong in the same way, and what is wrong with it; none: it
+/// is clean.
+pub fn explain(seed: u64, bug: Option<Bug>) -> Option<String> {
+    let city = City::small(seed);
+    let grids = city.grids();
+    let again = |steps: &[Step]| {
+        let (mut judge, mut history) = (Judge::new(HOUR_MS), Vec::new());
+        play(steps.iter().cloned(), Crew::new(seed, grids.clone()), Play { seed, bug, calm: None }, &mut |seen| {
+            judge.see(seen);
+            history.push(seen.clone());
+        });
+        (judge.findings, history)
+    };
+    let steps: Vec<Step> = city.collect();
+    let kind = again(&steps).0.first()?.kind();
+    let small = shrink::shrink(&steps, TRIES_MAX, |steps| again(steps).0.iter().any(|finding| finding.kind() == kind));
+    let (findings, history) = again(&small);
+    let wrong: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    Some(format!("seed {seed}, {} of {} steps\n{}{}\n", small.len(), steps.len(), shrink::tell(&history), wrong.join("\n")))
+}
