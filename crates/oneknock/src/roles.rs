@@ -5,7 +5,7 @@ use crate::config::{Config, LogKind};
 use crate::failure::Failure;
 use crate::reconnect::Reconnecting;
 use crate::site::{self, Site};
-use eventlog::table::{SledStore, Small, Table};
+use eventlog::table::{FileStore, Small, Table};
 use eventlog::{Log, LogError};
 use events::topics;
 use keys::{Keyring, SignIn};
@@ -54,9 +54,9 @@ impl Process {
         }
     }
 
-    async fn store(&self, name: &str) -> anyhow::Result<Box<SledStore>> {
+    async fn store(&self, name: &str) -> anyhow::Result<Box<FileStore>> {
         let dir = self.cache.join(name);
-        Ok(Box::new(tokio::task::spawn_blocking(move || SledStore::open(&dir)).await??))
+        Ok(Box::new(tokio::task::spawn_blocking(move || FileStore::open(&dir)).await??))
     }
 }
 

@@ -26,6 +26,9 @@ const GATHERED_FOR: Duration = Duration::from_secs(5);
 /// memory.
 const BATCH: usize = 100;
 
+/// How long sled's threads may hold a database that this process has closed.
+const LET_GO_WITHIN: Duration = Duration::from_secs(10);
+
 type Changes = BTreeMap<Box<str>, Option<Box<[u8]>>>;
 
 /// A sled cache in a folder of its own within the folder given: never is anything deleted that this store has not made.
@@ -60,6 +63,7 @@ impl SledStore {
     pub fn open(dir: &Path) -> Result<SledStore, StoreError> {
         let lock = claim(dir)?;
         let path = dir.join("cache.sled");
+        wait_until_let_go(&path);
         let database = open(&path).or_else(|error| {
             tracing::warn!(%error, "a table's cache cannot be opened; it is made anew");
             delete(&path)?;
@@ -115,6 +119,16 @@ fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(done) => done.map_err(failed),
         Err(_) => Err(StoreError::Failed("sled panicked".into())),
+    }
+}
+
+/// sled's threads hold a database for a moment after it was closed; its lock must not be taken for damage. Nobody but this process can
+/// hold it.
+fn wait_until_let_go(path: &Path) {
+    let Ok(file) = File::open(path.join("db")) else { return };
+    let deadline = Instant::now() + LET_GO_WITHIN;
+    while matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
