@@ -2,17 +2,19 @@
 
 use super::heap::{Heap, Key, write};
 use super::{Change, Store, StoreError};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
-/// Keys and values in memory, some 20 bytes beside what they have.
+/// Keys and values in memory, some 25 bytes beside what they have.
 pub struct MemoryStore {
     heap: RwLock<Heap>,
+    /// One writes at a time; the buffer is its own.
+    writing: Mutex<Vec<u8>>,
 }
 
 impl MemoryStore {
     /// An empty one.
     pub fn new() -> MemoryStore {
-        MemoryStore { heap: RwLock::new(Heap::in_memory()) }
+        MemoryStore { heap: RwLock::new(Heap::in_memory()), writing: Mutex::default() }
     }
 }
 
@@ -32,7 +34,7 @@ impl Store for MemoryStore {
     }
 
     fn apply(&self, changes: &[Change<'_>]) -> Result<(), StoreError> {
-        let mut records = Vec::new();
+        let mut records = self.writing.lock();
         write(changes, &mut records)?;
         let mut heap = self.heap.write();
         heap.append(&records)?;
