@@ -12,7 +12,6 @@ use domain::mandate::in_force;
 use events::time::{DAY_MS, HOUR_MS};
 use events::{Event, IdentifierLink, Mandate, Millis, SourceKind};
 use rand::rngs::SmallRng;
-use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -192,7 +191,7 @@ impl City {
         }
         let strangers = self.draws(self.plan.journeys * self.plan.households as f64 * 0.15);
         for _ in 0..strangers {
-            let Some(host) = self.people.present().choose(&mut self.random).copied() else { continue };
+            let Some(host) = self.people.somebody(&mut self.random) else { continue };
             let at = self.later(midnight, 6, 22);
             self.journey(|agencies, random, people, note| agencies.strangers(random, people, host, at, note));
         }

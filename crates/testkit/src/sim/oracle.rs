@@ -187,11 +187,15 @@ impl Judge {
             None => drop(self.unanswered.remove(&*answer.action_id)),
         }
         let (action, sent) = (deed.action.clone(), deed.at);
-        let before = task.before.as_ref().filter(|before| before.task_id == action.task_id);
-        let (door, here) = (action.at.unwrap_or(at), task.task_id == action.task_id);
+        let (door, old) = (action.at.unwrap_or(at), self.tasks.get(key));
+        let priority = |one: &Task| match &one.before {
+            _ if one.task_id == action.task_id => Some(one.priority),
+            Some(before) if before.task_id == action.task_id => Some(before.priority),
+            _ => None,
+        };
         match (answer.status, action.outcome) {
             (200, Some(Outcome::Screened | Outcome::NeedsHelp)) if !self.is_screened(key, &action.task_id) => {
-                let level = if here { task.priority } else { before.map_or(Level::High, |before| before.priority) };
+                let level = priority(task).or(old.and_then(priority)).unwrap_or(Level::Low);
                 let shown = self.evidence.get(&*action.task_id).into_iter().flatten();
                 let by_then = shown.filter(|(_, since)| since.0 + self.known.slack <= door.0);
                 // Who has gone and come back may have come back as another stay.
@@ -201,7 +205,7 @@ impl Judge {
                 let screening = Screening { task_id: action.task_id.to_string(), door, level, travellers };
                 self.screenings.entry(key.to_owned()).or_default().push(screening);
             }
-            (400 | 404 | 409, Some(Outcome::Screened | Outcome::NeedsHelp)) if here || before.is_some() => {
+            (400 | 404 | 409, Some(Outcome::Screened | Outcome::NeedsHelp)) if priority(task).is_some() => {
                 let (id, status) = (&action.action_id, answer.status);
                 self.find(1, format!("{key}: the screening {id} of task {} was refused with {status}", short(&action.task_id)));
             }

@@ -147,6 +147,12 @@ impl People {
         self.phones[phone].iter().filter_map(|person| self.people[*person].registered).collect()
     }
 
+    /// A household that is there, whichever; none where several in a row have gone.
+    pub fn somebody(&self, random: &mut SmallRng) -> Option<usize> {
+        let any = (0..8).map(|_| random.random_range(0..self.households.len()));
+        any.into_iter().find(|household| !self.households[*household].gone)
+    }
+
     /// Households that are there, by number.
     pub fn present(&self) -> Vec<usize> {
         (0..self.households.len()).filter(|household| !self.households[*household].gone).collect()

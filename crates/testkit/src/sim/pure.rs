@@ -120,6 +120,10 @@ pub fn play(script: impl Iterator<Item = Step>, crew: Crew, how: Play, seen: &mu
 impl Site<'_> {
     /// What is drawn from now on depends on this moment, not on what was drawn before: a smaller script leaves the rest as it was.
     fn comes_to(&mut self, at: Millis) {
+        // Nothing is on its way for days.
+        if at.0 - self.now.0 > DAY_MS {
+            self.settle();
+        }
         self.now = self.now.max(at);
         self.random = SmallRng::seed_from_u64(self.seed ^ (at.0 as u64).rotate_left(20));
     }

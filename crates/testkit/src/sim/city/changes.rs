@@ -7,18 +7,17 @@ use super::super::troubles::{INSIDE, OUTSIDE};
 use super::{City, Pending};
 use events::Millis;
 use rand::Rng;
-use rand::seq::{IndexedRandom, IteratorRandom};
+use rand::seq::IteratorRandom;
 use std::cmp::Reverse;
 
 impl City {
     /// Something changes in the city; the registry hears of it within three days.
     pub(super) fn change(&mut self, midnight: Millis) {
-        let present = self.people.present();
         let travelled = self.travelled.iter().copied().filter(|home| !self.people.households[*home].gone).choose(&mut self.random);
         // What changes under a signal that has just come matters most.
-        let home = travelled.filter(|_| self.random.random_bool(0.7)).or_else(|| present.choose(&mut self.random).copied());
+        let home = travelled.filter(|_| self.random.random_bool(0.7)).or_else(|| self.people.somebody(&mut self.random));
         let Some(home) = home else { return };
-        let other = present.choose(&mut self.random).copied().filter(|other| *other != home);
+        let other = self.people.somebody(&mut self.random).filter(|other| *other != home);
         let mut people: Vec<usize> = self.people.households[home].people.clone();
         let mut households = vec![home];
         let kind = match (self.random.random_range(0..9), other) {
@@ -81,8 +80,8 @@ impl City {
     /// Within three days; in a small world often while an event is under way.
     fn import_time(&mut self, midnight: Millis) -> Millis {
         let near = self.random.random_bool(0.5) && self.plan.troubled;
-        let event = self.order.iter().filter(|_| near).map(|Reverse((at, _))| *at).choose(&mut self.random);
-        match event.filter(|at| *at > midnight) {
+        let times = near.then(|| self.order.iter().map(|Reverse((at, _))| *at).choose(&mut self.random));
+        match times.flatten().filter(|at| *at > midnight) {
             Some(at) => Millis((at.0 - self.random.random_range(0..2000)).max(midnight.0 + 1)),
             None => self.later(midnight, 1, 72),
         }
