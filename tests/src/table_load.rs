@@ -146,7 +146,7 @@ fn entry(number: u64) -> (Token, IdentifierLink) {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&first.to_be_bytes());
     bytes[8..].copy_from_slice(&second.to_be_bytes());
-    let links = vec![Link { household: format!("330106001001-{:06}", number / 3).into(), grid: "330106001001-03".into() }];
+    let links = vec![Link { household: format!("330106001001-{:06}", number / 3), grid: "330106001001-03".into() }];
     (Token(bytes), IdentifierLink { mandate: "demo-mandate".into(), links, common: false })
 }
 

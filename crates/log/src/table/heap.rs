@@ -187,7 +187,7 @@ impl Heap {
 
     /// Every record that the index leads to.
     fn each_live(&self, take: &mut dyn FnMut(Record<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        self.bytes.each(&mut |place, bytes| {
+        self.bytes.each(|place, bytes| {
             let record = record::read(bytes).ok_or_else(damaged)?;
             let is_live = self.index.find(self.hash(&record.key), |found| Ok::<_, StoreError>(found == place))?.is_some();
             if !is_live {

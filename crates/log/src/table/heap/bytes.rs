@@ -96,7 +96,7 @@ impl Bytes {
     }
 
     /// Every record's place and bytes.
-    pub fn each(&self, take: &mut dyn FnMut(u64, &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    pub fn each(&self, mut take: impl FnMut(u64, &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
         if let Some(file) = &self.file {
             let end = scan(file, self.end, &mut |place, bytes| take(place, bytes).map(ControlFlow::Continue))?;
             return if end == self.end { Ok(()) } else { Err(damaged()) };
@@ -112,11 +112,11 @@ impl Bytes {
     }
 }
 
-/// Is given a record's place and bytes; a break ends the scan before it.
-type Take<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<ControlFlow<()>, StoreError>;
+/// What is answered to a record's place and bytes; a break ends the scan before it.
+type Answer = Result<ControlFlow<()>, StoreError>;
 
 /// The bytes of a file's records up to `until`, as far as they have a length that can be: where that ends, or `take` ends it.
-pub fn scan(file: &File, until: u64, take: Take<'_>) -> Result<u64, StoreError> {
+pub fn scan(file: &File, until: u64, take: &mut dyn FnMut(u64, &[u8]) -> Answer) -> Result<u64, StoreError> {
     let (mut buffer, mut from, mut read_to, mut place) = (Vec::new(), 0_usize, START, START);
     loop {
         let here = &buffer[from..];
