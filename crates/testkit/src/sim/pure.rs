@@ -120,22 +120,20 @@ pub fn play(script: impl Iterator<Item = Step>, crew: Crew, how: Play, seen: &mu
 impl Site<'_> {
     /// What is drawn from now on depends on this moment, not on what was drawn before: a smaller script leaves the rest as it was.
     fn comes_to(&mut self, at: Millis) {
-        // Nothing is on its way for days.
-        if at.0 - self.now.0 > DAY_MS {
-            self.settle();
-        }
         self.now = self.now.max(at);
         self.random = SmallRng::seed_from_u64(self.seed ^ (at.0 as u64).rotate_left(20));
     }
 
-    /// Workers do what is due by then.
+    /// Workers do what is due by then. Nothing is on its way for days.
     fn work_until(&mut self, until: Millis) {
-        while let Some(entry) = self.deeds.first_entry().filter(|entry| entry.key().0 <= until) {
-            let deed = entry.remove();
-            // Visits that are a day apart do not meet messages that are seconds on their way.
-            if deed.at.0 - self.now.0 > HOUR_MS {
+        loop {
+            let next = self.deeds.first_key_value().map_or(until, |((at, _), _)| until.min(*at));
+            if next.0 - self.now.0 > DAY_MS && !self.queues.is_empty() {
                 self.settle();
+                continue;
             }
+            let Some(entry) = self.deeds.first_entry().filter(|entry| entry.key().0 <= until) else { return };
+            let deed = entry.remove();
             self.comes_to(deed.at);
             (self.seen)(&Seen::Deed(deed.clone()));
             if let Some((_, household)) = split_key(&deed.key).filter(|_| !self.hand.loses(Bug::ActionLost, &mut self.random)) {
