@@ -256,9 +256,10 @@ fn token(kind: IdentifierKind, number: u64) -> Identifier {
 }
 
 impl Load {
-    async fn push<R: Record>(&mut self, topic: &str, key: &str, record: &R, headers: cloudevents::Headers) -> Result<()> {
+    async fn push<R: Record>(&mut self, topic: &'static str, key: &str, record: &R, headers: cloudevents::Headers) -> Result<()> {
         let partition = partition_of(key.as_bytes(), PARTITIONS);
-        let append = Append { topic: topic.to_owned(), partition, key: key.into(), value: Some(self.codec.encode(record)), headers };
+        let append =
+            Append { topic: topic.into(), partition, key: key.to_owned().into(), value: Some(self.codec.encode(record).into()), headers };
         self.waiting.push(append);
         if self.waiting.len() >= 10_000 { self.flush().await } else { Ok(()) }
     }
@@ -279,18 +280,18 @@ impl Load {
                 workers: 2,
                 published_at: Millis(1),
             };
-            self.push(GRIDS, &format!("g{grid}"), &entry, vec![]).await?;
+            self.push(GRIDS, &format!("g{grid}"), &entry, cloudevents::Headers::new()).await?;
         }
         for household in 0..self.households {
             let entry = HouseholdEntry { version: 1, grid: format!("g{}", household % 200), address: None, contact: None };
-            self.push(HOUSEHOLDS, &household_key(MANDATE, &format!("h{household:06}")), &entry, vec![]).await?;
+            self.push(HOUSEHOLDS, &household_key(MANDATE, &format!("h{household:06}")), &entry, cloudevents::Headers::new()).await?;
         }
         for traveller in 0..self.travellers {
             let household = traveller % self.households;
             for identifier in self.identifiers(traveller) {
                 let links = vec![Link { household: format!("h{household:06}"), grid: format!("g{}", household % 200) }];
                 let link = IdentifierLink { mandate: MANDATE.into(), links, common: false };
-                self.push(IDENTIFIERS, &identifier.token.to_string(), &link, vec![]).await?;
+                self.push(IDENTIFIERS, &identifier.token.to_string(), &link, cloudevents::Headers::new()).await?;
             }
         }
         self.flush().await
@@ -314,10 +315,10 @@ impl Load {
         let now = i64::try_from(std::time::UNIX_EPOCH.elapsed()?.as_millis())?;
         let (event_id, received_at) = (EventId(id), Millis(now));
         let observed_at = Millis(now - self.random.random_range(0..3_600_000));
-        let (mandate, source_ref, origin_division) = (MANDATE.to_owned(), event_id.to_string(), Some("3301".to_owned()));
+        let (mandate, source_ref, origin_division) = (MANDATE.into(), event_id.to_string().into(), Some("3301".into()));
         if traveller % 3 == 2 {
             let headers = cloudevents::headers(event_id, "highway-authority", "HighwayEntrance", received_at, None);
-            let (source, station, vehicle_class) = ("highway-authority".to_owned(), "G60-K12".to_owned(), Some("car".to_owned()));
+            let (source, station, vehicle_class) = ("highway-authority".into(), "G60-K12".into(), Some("car".into()));
             let event = HighwayEntrance {
                 event_id,
                 mandate,
@@ -334,7 +335,7 @@ impl Load {
             return self.push(HIGHWAY, &key, &event, headers).await;
         }
         let headers = cloudevents::headers(event_id, "checkpoint-bureau", "CheckpointPassage", received_at, None);
-        let (source, checkpoint, party_size) = ("checkpoint-bureau".to_owned(), "G60-118".to_owned(), Some(1));
+        let (source, checkpoint, party_size) = ("checkpoint-bureau".into(), "G60-118".into(), Some(1));
         let event = CheckpointPassage {
             event_id,
             mandate,

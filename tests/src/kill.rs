@@ -175,7 +175,8 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report> {
 fn expected_tasks(truth: &Truth) -> Vec<(String, String)> {
     let ids = |(household, signals): (&str, Vec<_>)| {
         let visits = oracle::visits(&signals);
-        (1..=visits).map(|episode| (household.to_owned(), events::ids::task_id(MANDATE, household, episode as i64))).collect::<Vec<_>>()
+        let id = |episode| events::ids::task_id(MANDATE, household, episode as i64).to_string();
+        (1..=visits).map(|episode| (household.to_owned(), id(episode))).collect::<Vec<_>>()
     };
     oracle::signals(truth).into_iter().flat_map(ids).collect()
 }

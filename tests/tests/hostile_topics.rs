@@ -35,14 +35,14 @@ fn event(topic: &str, number: u64, keys: &MandateKeys, codec: &Codec) -> (Vec<u8
     let observed_at = events::time::parse("2016-10-18T08:00:00+08:00").unwrap();
     let event_id = EventId((u128::from(number) << 64 | u128::from(numbers::of_name(topic))).to_be_bytes());
     let (mandate, source, source_ref, received_at) =
-        (MANDATE.to_owned(), "someone".to_owned(), number.to_string(), Millis(observed_at.0 + 1));
+        (MANDATE.into(), "someone".into(), number.to_string().into(), Millis(observed_at.0 + 1));
     let identifiers = vec![match topic {
         CHECKPOINT => identifier(IdentifierKind::ResidentId, numbers::resident_id(number)),
         HIGHWAY => identifier(IdentifierKind::Plate, numbers::plate(number)),
         _ => identifier(IdentifierKind::Phone, numbers::phone(number)),
     }];
     let key = identifiers[0].token.to_string().into_bytes();
-    let (origin_division, direction) = (Some("3301".to_owned()), Direction::In);
+    let (origin_division, direction) = (Some("3301".into()), Direction::In);
     macro_rules! record {
         ($name:ident { $($own:ident: $value:expr),* }) => {
             codec.encode(&$name {
@@ -93,7 +93,13 @@ fn bad_values(good: &[u8], codec: &Codec, random: &mut StdRng) -> Vec<Option<Vec
 }
 
 fn append(topic: &str, partition: i32, key: &[u8], value: Option<Vec<u8>>) -> Append {
-    Append { topic: topic.to_owned(), partition, key: key.to_vec(), value, headers: vec![("ce_id".into(), vec![0xff, 0, 0x80].into())] }
+    Append {
+        topic: topic.to_owned().into(),
+        partition,
+        key: key.to_vec().into(),
+        value: value.map(Into::into),
+        headers: [("ce_id", vec![0xff, 0, 0x80])].into_iter().collect(),
+    }
 }
 
 /// Everything that is put into the log before the site runs.

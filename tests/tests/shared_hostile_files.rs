@@ -304,11 +304,11 @@ async fn arrived_as_written(site: &Site, suites: &Suites, wanted: &BTreeMap<Stri
         events.insert(event.source_ref.clone(), event);
     }
     for (id, text) in wanted {
-        assert_eq!(events[&reference(id)].vehicle_class.as_deref().unwrap_or_default(), text, "{id}");
+        assert_eq!(events[reference(id).as_str()].vehicle_class.as_deref().unwrap_or_default(), text, "{id}");
     }
     let stations = suites.naughty.iter().enumerate().filter(|(_, text)| is_text(text, 64) && !text.trim().is_empty());
     for (at, text) in stations {
-        assert_eq!(events[&reference(&format!("station {at}"))].station, plain(text), "string {at}");
+        assert_eq!(events[reference(&format!("station {at}")).as_str()].station, plain(text), "string {at}");
     }
     for topic in ALL {
         for record in topics::records(&log, topic.name).await.unwrap() {

@@ -47,8 +47,8 @@ async fn open() -> Door {
     log.create_topics(&site_topics(1)).await.unwrap();
     let keyring = Arc::new(Keyring::init(&dir.path().join("keys")).unwrap());
     keyring.create_mandate("m").unwrap();
-    let value = Some(Codec::built_in().encode(&domain::mandate::from_toml(MANDATE).unwrap()));
-    let append = Append { topic: MANDATES.into(), partition: 0, key: b"m".into(), value, headers: vec![] };
+    let value = Some(Codec::built_in().encode(&domain::mandate::from_toml(MANDATE).unwrap()).into());
+    let append = Append { topic: MANDATES.into(), partition: 0, key: "m".into(), value, headers: Default::default() };
     log.append(vec![append]).await.unwrap();
     let schemas = Schemas::open("").await.unwrap();
     let mandates = Small::<Mandate>::open(Arc::clone(&log), Arc::clone(&schemas), MANDATES).await.unwrap();

@@ -163,11 +163,11 @@ impl Seen {
         let mut decisions = HashMap::new();
         for record in topics::records(log, HIGHWAY).await.unwrap() {
             let event: HighwayEntrance = schemas.decode(&record).await.unwrap();
-            decisions.insert(ids[&event.source_ref].clone(), newest[&event.event_id].clone());
+            decisions.insert(ids[event.source_ref.as_str()].clone(), newest[&event.event_id].clone());
         }
         for record in topics::records(log, CHECKPOINT).await.unwrap() {
             let event: CheckpointPassage = schemas.decode(&record).await.unwrap();
-            decisions.insert(ids[&event.source_ref].clone(), newest[&event.event_id].clone());
+            decisions.insert(ids[event.source_ref.as_str()].clone(), newest[&event.event_id].clone());
         }
         Seen { tasks, decisions }
     }

@@ -27,7 +27,7 @@ async fn a_source_learns_what_became_of_its_own_event_and_no_more() {
             mandate: "m".into(),
             code,
             revision,
-            reason: String::new(),
+            reason: "".into(),
             grid: None,
             task_id: None,
             policy: 0,
@@ -51,7 +51,7 @@ fn task(household: &str, covers: &[i64], travellers: &[(String, i64)]) -> Task {
     let empty = Task::read(&mut zeros).unwrap();
     let stay = |(traveller, until): &(String, i64)| {
         let mut zeros = &[0; 1_024][..];
-        Stay { traveller: traveller.clone(), covers: vec![cover(until)], ..Stay::read(&mut zeros).unwrap() }
+        Stay { traveller: traveller.as_str().into(), covers: vec![cover(until)], ..Stay::read(&mut zeros).unwrap() }
     };
     let (covers, stays) = (covers.iter().map(cover).collect(), travellers.iter().map(stay).collect());
     Task { mandate: "m".into(), household: household.into(), covers, stays, ..empty }
@@ -83,8 +83,8 @@ async fn has_this_household_been_screened_already() {
     let put = async |household: &str, task: Option<&Task>, epoch: i64| {
         let key = household_key("m", household).into_bytes();
         let partition = partition_of(&key, support::PARTITIONS);
-        let value = task.map(|task| codec.encode(task));
-        let append = eventlog::Append { topic: TASKS.into(), partition, key, value, headers: epoch_headers(epoch) };
+        let value = task.map(|task| codec.encode(task).into());
+        let append = eventlog::Append { topic: TASKS.into(), partition, key: key.into(), value, headers: epoch_headers(epoch) };
         site.site.log.append(vec![append]).await.unwrap();
     };
     put("A", Some(&task("A", &[until - 5, until], &[])), 2).await;

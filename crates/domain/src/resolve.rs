@@ -1,7 +1,7 @@
 //! Which household a traveller belongs to: a pure function of its identifiers, its declared grid and the table.
 
 use events::topics::pseudo_household;
-use events::{Identifier, IdentifierKind, IdentifierLink, Link};
+use events::{Identifier, IdentifierKind, IdentifierLink, Link, Text};
 
 /// Where a traveller is placed: a household, or `~token` where none or several are left.
 ///
@@ -12,7 +12,7 @@ pub fn resolve<'a>(
     identifiers: &[Identifier],
     declared_grid: Option<&str>,
     mut links: impl FnMut(&Identifier) -> Option<std::borrow::Cow<'a, IdentifierLink>>,
-) -> String {
+) -> Text {
     let mut candidates: Vec<Link> = Vec::new();
     for identifier in identifiers {
         let Some(link) = links(identifier).filter(|link| !link.common && !link.links.is_empty()) else { continue };
@@ -28,14 +28,14 @@ pub fn resolve<'a>(
     if candidates.len() > 1 {
         let in_grid = |candidate: &&Link| Some(candidate.grid.as_str()) == declared_grid;
         if let (Some(only), 1) = (candidates.iter().find(in_grid), candidates.iter().filter(in_grid).count()) {
-            return only.household.clone();
+            return only.household.as_str().into();
         }
     }
     match candidates.as_slice() {
-        [only] => only.household.clone(),
+        [only] => only.household.as_str().into(),
         _ => {
             let address = identifiers.iter().find(|identifier| identifier.kind == IdentifierKind::Address);
-            address.or(identifiers.first()).map(|identifier| pseudo_household(identifier.token)).unwrap_or_default()
+            address.or(identifiers.first()).map(|identifier| pseudo_household(identifier.token).into()).unwrap_or_default()
         }
     }
 }
@@ -61,7 +61,7 @@ mod tests {
     const PHONE: Identifier = Identifier { kind: IdentifierKind::Phone, token: Token([2; 16]) };
     const ADDRESS: Identifier = Identifier { kind: IdentifierKind::Address, token: Token([3; 16]) };
 
-    fn place(identifiers: &[Identifier], declared: Option<&str>, table: &[(Identifier, &[(&str, &str)])]) -> String {
+    fn place(identifiers: &[Identifier], declared: Option<&str>, table: &[(Identifier, &[(&str, &str)])]) -> Text {
         resolve(identifiers, declared, |identifier| {
             let (_, links) = table.iter().find(|(known, _)| known == identifier)?;
             let links = links.iter().map(|(household, grid)| Link { household: (*household).into(), grid: (*grid).into() }).collect();

@@ -4,23 +4,25 @@
 //! back. The keeper is the only one who moves a traveller, and it moves nothing before the old place has let go.
 
 use crate::limits::COVERS_MAX;
-use events::{ArrivalMessage, Cover, Destination, Here, Identifier, Left, Millis, Release, Signal, Traveller};
+use events::{ArrivalMessage, Cover, Destination, Here, Identifier, Left, Millis, Release, Signal, Text, Traveller};
 
 /// The record of a traveller that was never seen before.
-pub fn first_record(identifiers: Vec<Identifier>, declared: Option<Destination>, place: String) -> Traveller {
+pub fn first_record(identifiers: Vec<Identifier>, declared: Option<Destination>, place: Text) -> Traveller {
     Traveller { identifiers, declared, place, version: 1, leaving: false, carried: vec![], carried_out: vec![], covers: vec![] }
 }
 
-/// An event of the traveller. Sent to its place at once; written into the record while it is leaving.
-pub fn event(traveller: &mut Traveller, signal: Signal) -> Option<ArrivalMessage> {
-    if traveller.leaving {
+/// Events of the traveller. Sent to its place at once; written into the record while it is leaving.
+pub fn events(traveller: &mut Traveller, signals: Vec<Signal>) -> Option<ArrivalMessage> {
+    if !traveller.leaving {
+        return Some(here(traveller, signals));
+    }
+    for signal in signals {
         let known = traveller.carried.iter().any(|other| other.event_id == signal.event_id);
         if !known {
             traveller.carried.push(signal);
         }
-        return None;
     }
-    Some(here(traveller, vec![signal]))
+    None
 }
 
 /// The table names a place. Another one than the record's: the old place must let go first. One move at a time.
@@ -33,7 +35,7 @@ pub fn table_says(traveller: &mut Traveller, place: &str, at: Millis) -> Option<
 }
 
 /// The old place has let go. `place` is what the table says now. Of another version, or while not leaving: nothing.
-pub fn left(traveller: &mut Traveller, left: &Left, place: impl FnOnce() -> String) -> Option<ArrivalMessage> {
+pub fn left(traveller: &mut Traveller, left: &Left, place: impl FnOnce() -> Text) -> Option<ArrivalMessage> {
     if !traveller.leaving || left.version != traveller.version {
         return None;
     }

@@ -32,8 +32,8 @@ fn identifier(name: &str) -> Identifier {
 }
 
 enum Letter {
-    Arrival(String, Arrival),
-    Return(String, Return),
+    Arrival(Text, Arrival),
+    Return(Text, Return),
 }
 
 struct World {
@@ -42,13 +42,13 @@ struct World {
     grids: HashMap<String, GridEntry>,
     entries: BTreeMap<String, HouseholdEntry>,
     links: BTreeMap<Token, IdentifierLink>,
-    travellers: BTreeMap<String, Traveller>,
-    households: BTreeMap<String, Task>,
+    travellers: BTreeMap<Text, Traveller>,
+    households: BTreeMap<Text, Task>,
     letters: VecDeque<Letter>,
     decisions: BTreeMap<EventId, Vec<Decision>>,
     sightings: BTreeMap<&'static str, Sighting>,
     /// The task that an event belonged to at first.
-    tasks: BTreeMap<&'static str, (String, String)>,
+    tasks: BTreeMap<&'static str, (Text, Text)>,
     actions: usize,
 }
 
@@ -82,7 +82,7 @@ impl World {
         }
     }
 
-    fn place(&self, identifiers: &[Identifier], declared: Option<&str>) -> String {
+    fn place(&self, identifiers: &[Identifier], declared: Option<&str>) -> Text {
         resolve::resolve(identifiers, declared, |identifier| self.links.get(&identifier.token).map(Cow::Borrowed))
     }
 
@@ -114,14 +114,14 @@ impl World {
         };
         let place = self.place(&identifiers, declared.as_ref().map(|declared| declared.grid.as_str()));
         let record = self.travellers.entry(id.clone()).or_insert_with(|| traveller::first_record(identifiers, declared, place));
-        if let Some(message) = traveller::event(record, signal) {
+        if let Some(message) = traveller::events(record, vec![signal]) {
             let arrival = Arrival { traveller: id, version: record.version, message };
             self.letters.push_back(Letter::Arrival(record.place.clone(), arrival));
         }
     }
 
     fn apply(&mut self, household: &str, input: &Input<'_>) {
-        let task = self.households.entry(household.to_owned()).or_insert_with(|| household::new_task("m", household));
+        let task = self.households.entry(household.into()).or_insert_with(|| household::new_task("m", household));
         let context = Context {
             now: Millis(0),
             clock: Clock::Events,
@@ -190,11 +190,11 @@ impl World {
         let (household, task_id) = self.tasks[act.event].clone();
         self.actions += 1;
         let action = Action {
-            action_id: format!("action-{}", self.actions),
+            action_id: format!("action-{}", self.actions).into(),
             task_id,
             action: act.action,
             outcome: act.outcome,
-            to_grid: act.to_grid.map(str::to_owned),
+            to_grid: act.to_grid.map(Text::new),
             note: None,
             at: Some(moment(act.day)),
             actor: "w".into(),

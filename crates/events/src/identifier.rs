@@ -82,7 +82,7 @@ pub struct TokenError;
 
 impl Token {
     /// The token's text, held without an allocation.
-    fn with_hex<R>(self, use_text: impl FnOnce(&str) -> R) -> R {
+    pub fn with_hex<R>(self, use_text: impl FnOnce(&str) -> R) -> R {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0_u8; 32];
         for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
@@ -113,9 +113,7 @@ impl FromStr for Token {
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(TokenError);
         }
-        let mut bytes = [0_u8; 16];
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| TokenError)?;
-        Ok(Self(bytes))
+        crate::ids::digits(text.as_bytes()).map(Self).ok_or(TokenError)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Ids that are computed, never drawn: the same input makes the same id, on every machine and in every replay.
 
-use crate::avro::{Avro, AvroError, Fixed16, read_str, write_str};
+use crate::avro::{Avro, AvroError, Fixed16, Text, read_str};
 use crate::identifier::{Identifier, IdentifierKind, Token};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -19,6 +19,18 @@ impl EventId {
     }
 }
 
+impl EventId {
+    /// Its 32 hex digits.
+    pub fn text(self) -> [u8; 32] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 32];
+        for (at, byte) in self.0.into_iter().enumerate() {
+            (text[2 * at], text[2 * at + 1]) = (DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]);
+        }
+        text
+    }
+}
+
 impl From<Fixed16> for EventId {
     fn from(fixed: Fixed16) -> EventId {
         EventId(fixed.0)
@@ -34,10 +46,30 @@ impl fmt::Display for EventId {
 impl FromStr for EventId {
     type Err = AvroError;
     fn from_str(text: &str) -> Result<EventId, AvroError> {
-        let mut bytes = [0; 16];
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| AvroError::Impossible("event id"))?;
-        Ok(EventId(bytes))
+        digits(text.as_bytes()).map(EventId).ok_or(AvroError::Impossible("event id"))
     }
+}
+
+/// 16 bytes of 32 hex digits.
+pub(crate) fn digits(text: &[u8]) -> Option<[u8; 16]> {
+    const NONE: u8 = 0xff;
+    const VALUES: [u8; 256] = {
+        let (mut values, mut at) = ([NONE; 256], 0_u8);
+        while at < 16 {
+            values[b"0123456789abcdef"[at as usize] as usize] = at;
+            values[b"0123456789ABCDEF"[at as usize] as usize] = at;
+            at += 1;
+        }
+        values
+    };
+    let text: &[u8; 32] = text.try_into().ok()?;
+    let (mut bytes, mut wrong) = ([0; 16], 0);
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        let (high, low) = (VALUES[usize::from(text[2 * at])], VALUES[usize::from(text[2 * at + 1])]);
+        wrong |= high | low;
+        *byte = high << 4 | low & 15;
+    }
+    (wrong & 0xf0 == 0).then_some(bytes)
 }
 
 impl serde::Serialize for EventId {
@@ -51,11 +83,9 @@ impl Avro for EventId {
         json!("string")
     }
     fn write(&self, out: &mut Vec<u8>) {
-        let mut text = [0; 32];
-        // 16 bytes are 32 digits: the buffer fits by its type.
-        if hex::encode_to_slice(self.0, &mut text).is_ok() {
-            write_str(std::str::from_utf8(&text).unwrap_or_default(), out);
-        }
+        // 32, as Avro writes it.
+        out.push(64);
+        out.extend_from_slice(&self.text());
     }
     fn read(input: &mut &[u8]) -> Result<EventId, AvroError> {
         read_str(input)?.parse()
@@ -112,26 +142,44 @@ impl Avro for Identifier {
 }
 
 /// The traveller: strongest token, `-`, 16 hex digits of SHA-256(the other tokens in order, the declared grid). `None` without identifiers.
-pub fn traveller_id(identifiers: &[Identifier], declared_grid: Option<&str>) -> Option<String> {
-    let (strongest, others) = identifiers.split_first()?;
+pub fn traveller_id(identifiers: &[Identifier], declared_grid: Option<&str>) -> Option<Text> {
+    let mut id = String::with_capacity(49);
+    write_traveller_id(identifiers, declared_grid, &mut id).then(|| id.into())
+}
+
+/// The same, appended. Whether there are identifiers.
+pub fn write_traveller_id(identifiers: &[Identifier], declared_grid: Option<&str>, out: &mut String) -> bool {
+    let Some((strongest, others)) = identifiers.split_first() else { return false };
     let mut digest = Sha256::new();
     for identifier in others {
-        digest.update(identifier.token.to_string());
+        digest.update(EventId(identifier.token.0).text());
     }
     digest.update(b"/");
     digest.update(declared_grid.unwrap_or_default());
+    out.push_str(text_of(&EventId(strongest.token.0).text()));
+    out.push('-');
     let digest = digest.finalize();
-    Some(format!("{}-{}", strongest.token, hex::encode(&digest[..8])))
+    let mut head = [0; 16];
+    head[..8].copy_from_slice(&digest[..8]);
+    out.push_str(&text_of(&EventId(head).text())[..16]);
+    true
+}
+
+fn text_of(digits: &[u8; 32]) -> &str {
+    // Hex digits are ASCII.
+    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 /// The visit: 32 hex digits of SHA-256(mandate, household, episode), each behind its length.
-pub fn task_id(mandate: &str, household: &str, episode: i64) -> String {
+pub fn task_id(mandate: &str, household: &str, episode: i64) -> Text {
     let mut digest = Sha256::new();
     for part in [mandate.as_bytes(), household.as_bytes(), &episode.to_be_bytes()] {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
-    hex::encode(&digest.finalize()[..16])
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest.finalize()[..16]);
+    Text::new(text_of(&EventId(id).text()))
 }
 
 /// First 8 bytes of a digest over parts, each behind its length: for recognising, not for secrecy.

@@ -13,7 +13,7 @@ pub mod schemas;
 pub mod time;
 pub mod topics;
 
-pub use avro::{Avro, AvroError, Blob, Fixed16, Millis};
+pub use avro::{Avro, AvroError, Blob, Fixed16, Millis, Text};
 pub use codec::{Codec, CodecError, Record};
 pub use identifier::{Identifier, IdentifierKind, Token};
 pub use ids::{EventId, task_id, traveller_id};

@@ -178,9 +178,9 @@ mod tests {
         let record = |partition, key: &str, value: Vec<u8>| Append {
             topic: TASKS.into(),
             partition,
-            key: key.into(),
-            value: Some(value),
-            headers: vec![],
+            key: key.to_owned().into(),
+            value: Some(value.into()),
+            headers: Default::default(),
         };
         let state = schemas.codec().encode(&task);
         log.append(vec![

@@ -7,7 +7,7 @@
 use crate::cursor::Cursor;
 use eventlog::Record;
 use eventlog::fencing::{Fold, Verdict};
-use events::{Task, TaskState};
+use events::{Task, TaskState, Text};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -29,9 +29,9 @@ pub enum Earlier {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Its task.
-    pub task_id: String,
+    pub task_id: Text,
     /// Its grid.
-    pub grid: Option<String>,
+    pub grid: Option<Text>,
     /// For supervisors alone.
     pub triage: bool,
     /// Its version.
@@ -67,8 +67,8 @@ pub struct View {
     folds: Vec<Fold>,
     position: Cursor,
     households: HashMap<Arc<str>, Arc<Task>>,
-    by_task: HashMap<String, Arc<str>>,
-    by_grid: HashMap<String, HashSet<Arc<str>>>,
+    by_task: HashMap<Text, Arc<str>>,
+    by_grid: HashMap<Text, HashSet<Arc<str>>>,
     changes: VecDeque<Change>,
     next_sequence: u64,
     changes_max: usize,
@@ -148,7 +148,7 @@ impl View {
 
     fn list(&mut self, key: &Arc<str>, task: &Task) {
         for id in task_ids(task) {
-            self.by_task.insert(id.to_owned(), Arc::clone(key));
+            self.by_task.insert(id.into(), Arc::clone(key));
         }
         if let Some(grid) = task.grid.as_ref().filter(|_| is_shown(task)) {
             self.by_grid.entry(grid.clone()).or_default().insert(Arc::clone(key));
@@ -239,10 +239,11 @@ fn task_ids(task: &Task) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use eventlog::Headers;
     use eventlog::fencing::epoch_headers;
 
     fn record(partition: i32, offset: i64, key: &str, epoch: i64) -> Record {
-        let headers = if epoch == 0 { vec![] } else { epoch_headers(epoch) };
+        let headers = if epoch == 0 { Headers::new() } else { epoch_headers(epoch) };
         Record { partition, offset, timestamp: 0, key: key.as_bytes().to_vec().into(), value: Some(vec![1].into()), headers }
     }
 
@@ -281,7 +282,7 @@ mod tests {
     fn tests_task(episode: i64) -> Task {
         // The shortest record there is: zero bytes are empty texts, nulls, first symbols and empty lists.
         let mut task: Task = events::Avro::read(&mut [0; 128].as_slice()).unwrap();
-        (task.task_id, task.state) = (format!("t{episode}"), TaskState::Open);
+        (task.task_id, task.state) = (format!("t{episode}").into(), TaskState::Open);
         task
     }
 }

@@ -42,7 +42,7 @@ async fn a_stream_begins_now_and_is_resumed_by_its_last_id_also_by_another_proce
         // Nothing else was told before what comes now.
         let marker = open_task(&format!("marker{restarted}"), "g1");
         site.task(&marker).await;
-        assert_eq!(stream.next().await.2["task_id"], marker.task_id);
+        assert_eq!(stream.next().await.2["task_id"], marker.task_id.as_str());
         missed.push(marker.task_id);
     }
 }
@@ -63,7 +63,7 @@ async fn a_task_that_left_comes_once_more_bare_and_never_again() {
     site.shown(&Task { version: 3, state: TaskState::Claimed, ..there }).await;
     let marker = open_task("h3", "g1");
     site.task(&marker).await;
-    assert_eq!(old.next().await.2["task_id"], marker.task_id);
+    assert_eq!(old.next().await.2["task_id"], marker.task_id.as_str());
     // By polling the same, from memory and from the log.
     for restarted in [false, true] {
         if restarted {

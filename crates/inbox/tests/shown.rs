@@ -28,7 +28,7 @@ async fn a_task_has_the_fields_of_the_contract_and_the_address_in_clear() {
     let (status, body) = site.get(W1, "/v1/tasks?state=open").await;
     assert_eq!(status, 200);
     assert_eq!(body["next"], Value::Null);
-    let found = body["tasks"].as_array().unwrap().iter().find(|found| found["task_id"] == task.task_id).unwrap();
+    let found = body["tasks"].as_array().unwrap().iter().find(|found| found["task_id"] == task.task_id.as_str()).unwrap();
     for (field, value) in [
         ("mandate", json!(M)),
         ("household", json!("h1")),
@@ -50,7 +50,7 @@ async fn a_task_has_the_fields_of_the_contract_and_the_address_in_clear() {
         json!([{"event_id": "07".repeat(16), "kind": "checkpoint", "observed_at": "2025-10-09T08:53:20Z", "origin_division": "3301"}]);
     assert_eq!(found["evidence"], evidence);
     assert!(!body.to_string().contains("李四") && !body.to_string().contains("13800138000"), "a list names nobody");
-    let found = body["tasks"].as_array().unwrap().iter().find(|found| found["task_id"] == unknown.task_id).unwrap();
+    let found = body["tasks"].as_array().unwrap().iter().find(|found| found["task_id"] == unknown.task_id.as_str()).unwrap();
     assert_eq!((&found["household"], &found["address"]), (&Value::Null, &json!("曙光路 2 号")));
 
     let (_, detail) = site.get(W1, &format!("/v1/tasks/{}", task.task_id)).await;

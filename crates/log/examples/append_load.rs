@@ -27,9 +27,9 @@ async fn main() -> Result<(), LogError> {
                     let append = |number: usize| Append {
                         topic: "load".into(),
                         partition: (number % PARTITIONS as usize) as i32,
-                        key: format!("{writer}-{round}-{number}").into_bytes(),
-                        value: Some(vec![b'x'; 200]),
-                        headers: vec![],
+                        key: format!("{writer}-{round}-{number}").into_bytes().into(),
+                        value: Some(vec![b'x'; 200].into()),
+                        headers: Default::default(),
                     };
                     let began = Instant::now();
                     log.append((0..batch).map(append).collect()).await?;

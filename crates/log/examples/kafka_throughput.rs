@@ -45,9 +45,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let batch = (first..records.min(first + BATCH)).map(|number| Append {
             topic: "t".into(),
             partition: number as i32 % PARTITIONS,
-            key: format!("demo-mandate/{number:012}").into_bytes(),
-            value: Some(vec![b'x'; 175]),
-            headers: Vec::new(),
+            key: format!("demo-mandate/{number:012}").into_bytes().into(),
+            value: Some(vec![b'x'; 175].into()),
+            headers: Default::default(),
         });
         under_way.push_back(log.append(batch.collect()));
         if under_way.len() > UNDER_WAY_MAX

@@ -25,9 +25,9 @@ async fn main() -> Result<(), LogError> {
         let append = |number: u64| Append {
             topic: "load".into(),
             partition: (number % PARTITIONS as u64) as i32,
-            key: format!("{:016x}{number:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes(),
-            value: Some(vec![b'v'; 60]),
-            headers: vec![],
+            key: format!("{:016x}{number:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into(),
+            value: Some(vec![b'v'; 60].into()),
+            headers: Default::default(),
         };
         log.append((from..entries.min(from + 10_000)).map(append).collect()).await?;
     }

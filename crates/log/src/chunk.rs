@@ -76,11 +76,7 @@ impl Writer {
                 self.out.extend_from_slice(&horizon.to_le_bytes());
             }
         }
-        self.number(headers.len() as u64);
-        for (name, value) in headers {
-            self.slice(name.as_bytes());
-            self.slice(value);
-        }
+        self.slice(headers.bytes());
         self.newest = self.newest.max(timestamp);
         self.count += 1;
     }
@@ -170,11 +166,7 @@ impl Records {
             Some(length) => (Some(self.take(length)?), 0),
             None => (None, i64::from_le_bytes(self.take(8)?.as_ref().try_into().map_err(|_| Damaged)?)),
         };
-        let mut headers = Headers::new();
-        for _ in 0..self.number()? {
-            let name = String::from_utf8(self.slice()?.to_vec()).map_err(|_| Damaged)?;
-            headers.push((events::cloudevents::name(&name), self.slice()?));
-        }
+        let headers = Headers::from_bytes(self.slice()?).ok_or(Damaged)?;
         Ok(Stored { record: Record { partition: self.partition, offset, timestamp, key, value, headers }, horizon })
     }
 
@@ -211,10 +203,14 @@ impl Records {
 mod tests {
     use super::*;
 
+    fn headers() -> Headers {
+        [("h", &[0, 255][..]), ("h", &[])].into_iter().collect()
+    }
+
     fn piece() -> Vec<u8> {
         let mut writer = Writer::new(7, 1_000);
-        writer.push((7, 1_000), b"a", Some(b""), &vec![("h".into(), vec![0, 255].into()), ("h".into(), Bytes::new())], 0);
-        writer.push((300, 90_000), b"", None, &vec![], 5);
+        writer.push((7, 1_000), b"a", Some(b""), &headers(), 0);
+        writer.push((300, 90_000), b"", None, &Headers::new(), 5);
         writer.finish(400)
     }
 
@@ -223,7 +219,7 @@ mod tests {
         let records: Vec<Stored> = read(piece().into(), 3).unwrap().map(Result::unwrap).collect();
         assert_eq!((records[0].record.offset, records[0].record.timestamp), (7, 1_000));
         assert_eq!(records[0].record.value.as_deref(), Some(&b""[..]));
-        assert_eq!(records[0].record.headers, vec![("h".into(), vec![0, 255].into()), ("h".into(), Bytes::new())]);
+        assert_eq!(records[0].record.headers, headers());
         assert_eq!((records[1].record.offset, records[1].record.timestamp, records[1].horizon), (300, 90_000, 5));
         assert_eq!((records[1].record.value.clone(), records[1].record.partition), (None, 3));
         let head = head(&piece()).unwrap();

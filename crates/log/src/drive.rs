@@ -3,7 +3,7 @@
 
 use crate::clock::now_ms;
 use crate::owner::{Command, Event, Logic, Owner, Rules, Stopped};
-use crate::{Appended, Assignment, Batch, From, Log, LogError, Reader};
+use crate::{Appended, Assignment, Batch, From, Log, LogError, Reader, WantsHeaders};
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -44,6 +44,8 @@ pub struct Loop<L> {
     pub inputs: Vec<&'static str>,
     /// Name for positions in displays.
     pub group: String,
+    /// Of what inputs the headers are wanted.
+    pub wants_headers: WantsHeaders,
     /// All of them, but in null controls.
     pub rules: Rules,
     /// A logic for each partition.
@@ -85,7 +87,8 @@ struct Driver<L> {
 /// # Errors
 /// The log is away, or refuses: whoever runs it starts it again with a new handle.
 pub async fn drive<L: Logic>(wanted: Loop<L>) -> Result<(), LogError> {
-    let (owned, inputs) = (wanted.log.read(vec![]).await?, wanted.log.read(vec![]).await?);
+    let inputs = wanted.log.read_lean(vec![], wanted.wants_headers.clone()).await?;
+    let owned = wanted.log.read(vec![]).await?;
     let (held, assigned, claims) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
     let mut driver = Driver { wanted, owned, inputs, held, assigned, claims, lives: 0, under_way: FuturesUnordered::new() };
     driver.run().await

@@ -11,7 +11,7 @@ pub const EPOCH_HEADER: &str = "oneknock-epoch";
 
 /// The headers of a record written by the owner of this epoch.
 pub fn epoch_headers(epoch: i64) -> Headers {
-    vec![(EPOCH_HEADER.into(), bytes::Bytes::copy_from_slice(&epoch.to_be_bytes()))]
+    [(EPOCH_HEADER, epoch.to_be_bytes())].into_iter().collect()
 }
 
 /// The epoch that a record carries; 0 where it carries none.

@@ -16,7 +16,7 @@ mod read;
 
 pub use config::KafkaConfig;
 
-use crate::{Acknowledgement, Append, From, Log, LogError, Member, NewTopic, Reader, TopicInfo};
+use crate::{Acknowledgement, Append, From, Log, LogError, Member, NewTopic, Reader, TopicInfo, WantsHeaders};
 use admin::Admin;
 use append::Appender;
 use async_trait::async_trait;
@@ -78,8 +78,13 @@ impl Log for KafkaLog {
 
     /// As the trait says. Records of a batch share one buffer: keep a copy of what is kept for long.
     async fn read(&self, from: Vec<From>) -> Result<Box<dyn Reader>, LogError> {
+        self.read_lean(from, Arc::new(|_, _| true)).await
+    }
+
+    /// As the trait says. librdkafka parses the headers of a record when it is asked for them.
+    async fn read_lean(&self, from: Vec<From>, wants_headers: WantsHeaders) -> Result<Box<dyn Reader>, LogError> {
         let (admin, config) = (Arc::clone(&self.admin), self.config.clone());
-        blocking(move || read::open(admin, &config, from)).await
+        blocking(move || read::open(admin, &config, from, wants_headers)).await
     }
 
     /// As the trait says. Membership is static: a member that is dropped keeps its partitions for `session.timeout.ms` (10 s, or what the

@@ -17,6 +17,7 @@ pub mod table;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A record's headers: names and bytes, in order.
@@ -26,13 +27,13 @@ pub use events::cloudevents::Headers;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Append {
     /// The topic.
-    pub topic: String,
+    pub topic: Cow<'static, str>,
     /// The partition: callers compute it (`events::topics::partition_of`).
     pub partition: i32,
     /// The key; UTF-8 in our topics.
-    pub key: Vec<u8>,
+    pub key: Bytes,
     /// The value; `None` is a tombstone.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
     /// The headers.
     pub headers: Headers,
 }
@@ -64,7 +65,7 @@ pub struct Record {
 impl Record {
     /// A header's bytes.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| &value[..])
+        self.headers.get(name)
     }
 }
 
@@ -165,6 +166,9 @@ pub trait Member: Send {
     async fn next(&mut self) -> Result<Assignment, LogError>;
 }
 
+/// Whether the headers of a record are wanted, by its topic and value: reading them can cost more than all the rest.
+pub type WantsHeaders = Arc<dyn Fn(&str, &[u8]) -> bool + Send + Sync>;
+
 /// An append under way. Resolves when it is durable, or never will be known to be. Dropping it does not take it back.
 pub type Acknowledgement = futures::future::BoxFuture<'static, Result<Vec<Appended>, LogError>>;
 
@@ -186,6 +190,12 @@ pub trait Log: Send + Sync {
 
     /// Reads the partitions from there on, for ever.
     async fn read(&self, from: Vec<From>) -> Result<Box<dyn Reader>, LogError>;
+
+    /// As `read`, but headers that are not wanted may be missing.
+    async fn read_lean(&self, from: Vec<From>, wants_headers: WantsHeaders) -> Result<Box<dyn Reader>, LogError> {
+        let _ = wants_headers;
+        self.read(from).await
+    }
 
     /// Joins the group that spreads partitions over processes: all members name the same topics, and a partition number of all topics
     /// goes to one member. `member` is stable over restarts.

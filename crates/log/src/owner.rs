@@ -8,17 +8,19 @@
 
 mod desk;
 mod protocol;
+mod waiting;
 
 pub use desk::{Desk, Logic, States};
 pub use protocol::{Command, Event, Rules, Snapshot, Stopped};
 
 use crate::fencing::{Fold, Verdict, epoch_headers};
-use crate::{Append, Batch, Record};
+use crate::{Append, Batch, Headers, Record};
 use bytes::Bytes;
 use desk::Work;
 use events::topics::{CLAIM_PREFIX, MIN_COMPACTION_LAG_MS, POSITION_PREFIX};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use waiting::Waiting;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -49,18 +51,9 @@ enum Speech {
     Done,
 }
 
-/// Inputs that are read and not applied.
-struct Waiting {
-    topic: usize,
-    records: VecDeque<Record>,
-    next_offset: i64,
-}
-
 /// Steps in flight. Few: while they are, inputs gather, and the next step writes the record of a key once for all of them. So a backlog
 /// costs the fewer records the longer it is, and a single event does not wait.
-const STEPS_MAX: usize = 1;
-/// Inputs applied in one step, and inputs that wait.
-const STEP_RECORDS_MAX: usize = 32_768;
+const STEPS_MAX: usize = 3;
 /// A snapshot is due when so many times as many records were read as there are states, and so many at least; or after so many
 /// milliseconds, if anything was read.
 const SNAPSHOT_RECORDS_PER_STATE: usize = 4;
@@ -91,10 +84,10 @@ pub struct Owner<L> {
     sequence: u64,
     read_back: u64,
     /// Keys whose newest record is stale.
-    overwritten: HashSet<Vec<u8>>,
+    overwritten: HashSet<Bytes>,
     appends: u64,
     steps: VecDeque<Step>,
-    waiting: VecDeque<Waiting>,
+    waiting: Waiting,
     waits_for_step: bool,
     waits_for_tables: bool,
     in_flight: HashMap<Arc<str>, u32>,
@@ -133,6 +126,7 @@ impl<L: Logic> Owner<L> {
             tail,
             now: 0,
             states,
+            waiting: Waiting::new(inputs.len()),
             written: done.clone(),
             done,
             inputs,
@@ -143,7 +137,6 @@ impl<L: Logic> Owner<L> {
             overwritten: HashSet::new(),
             appends: 0,
             steps: VecDeque::new(),
-            waiting: VecDeque::new(),
             waits_for_step: false,
             waits_for_tables: false,
             in_flight: HashMap::new(),
@@ -152,8 +145,8 @@ impl<L: Logic> Owner<L> {
         };
         let mut commands = Vec::new();
         if rules.claim {
-            let key = owner.claim_key.clone().into_bytes();
-            let claim = Append { topic: topic.to_owned(), partition, key, value: Some(claim.as_bytes().to_vec()), headers: vec![] };
+            let (key, value) = (owner.claim_key.clone().into(), Some(claim.to_owned().into()));
+            let claim = Append { topic: topic.into(), partition, key, value, headers: Headers::new() };
             owner.append(vec![claim], &mut commands);
         }
         (owner, commands)
@@ -171,12 +164,12 @@ impl<L: Logic> Owner<L> {
 
     /// Whether it takes more inputs now; else its inputs should not be read on.
     pub fn has_room(&self) -> bool {
-        self.waiting.iter().map(|waiting| waiting.records.len()).sum::<usize>() < STEP_RECORDS_MAX
+        self.waiting.has_room()
     }
 
-    /// Nothing is in flight and nothing waits: all that was read is done with.
+    /// Nothing is in flight: all that was applied is done with. What waits, the next owner reads again.
     pub fn is_idle(&self) -> bool {
-        self.steps.is_empty() && self.waiting.is_empty() && self.done == self.written && self.read_back == self.sequence
+        self.steps.is_empty() && self.done == self.written && self.read_back == self.sequence
     }
 
     /// How far every step before is done, of each input: for displays.
@@ -199,7 +192,7 @@ impl<L: Logic> Owner<L> {
             Event::Own(batch) => self.own(batch, &mut commands),
             Event::Input(batch) => {
                 if let Some(topic) = self.inputs.iter().position(|input| **input == *batch.topic) {
-                    self.waiting.push_back(Waiting { topic, records: batch.records.into(), next_offset: batch.next_offset });
+                    self.waiting.push(topic, batch);
                     self.pump(&mut commands);
                 }
             }
@@ -239,9 +232,9 @@ impl<L: Logic> Owner<L> {
     }
 
     /// Its own records, in one append; counted, so that reading them back is counting too.
-    fn append_own(&mut self, keys: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>, commands: &mut Vec<Command>) {
+    fn append_own(&mut self, keys: impl IntoIterator<Item = (Bytes, Option<Bytes>)>, commands: &mut Vec<Command>) {
         let (topic, partition, headers) = (self.topic, self.partition, epoch_headers(self.epoch));
-        let record = |(key, value)| Append { topic: topic.to_owned(), partition, key, value, headers: headers.clone() };
+        let record = |(key, value)| Append { topic: topic.into(), partition, key, value, headers: headers.clone() };
         let records: Vec<Append> = keys.into_iter().map(record).collect();
         if !records.is_empty() {
             self.sequence += records.len() as u64;
@@ -285,7 +278,7 @@ impl<L: Logic> Owner<L> {
                     self.epoch = record.offset + 1;
                 }
             }
-            Verdict::Stale if self.rules.ignore_stale => drop(self.overwritten.insert(record.key.to_vec())),
+            Verdict::Stale if self.rules.ignore_stale => drop(self.overwritten.insert(record.key.clone())),
             // A null control: the fold takes what it should not.
             Verdict::Stale => {
                 self.fold.highest_epoch = highest_before;
@@ -330,11 +323,11 @@ impl<L: Logic> Owner<L> {
     }
 
     /// What a stale record overwrote: our own value, a tombstone where we hold none, or our position.
-    fn current(&self, key: Vec<u8>) -> (Vec<u8>, Option<Vec<u8>>) {
+    fn current(&self, key: Bytes) -> (Bytes, Option<Bytes>) {
         let text = std::str::from_utf8(&key).unwrap_or_default();
         let value = match text.strip_prefix(POSITION_PREFIX) {
-            Some(input) => self.inputs.iter().position(|name| *name == input).map(|at| self.written[at].to_string().into_bytes()),
-            None => self.states.get(text).map(|value| value.to_vec()),
+            Some(input) => self.inputs.iter().position(|name| *name == input).map(|at| self.written[at].to_string().into()),
+            None => self.states.get(text).cloned(),
         };
         (key, value)
     }
@@ -350,37 +343,26 @@ impl<L: Logic> Owner<L> {
         commands.push(Command::ReadInputs(self.positions()));
     }
 
-    /// Applies what waits, as far as there is room.
+    /// Applies what waits, as far as there is room: of one topic in a step.
     fn pump(&mut self, commands: &mut Vec<Command>) {
         while self.phase == Phase::Active && !self.waits_for_step && !self.waits_for_tables && self.steps.len() < STEPS_MAX {
-            let Some(mut waiting) = self.waiting.pop_front() else { return };
-            // Batches of one topic that follow one another go into one step.
-            while let Some(more) = self.waiting.front()
-                && more.topic == waiting.topic
-                && waiting.records.len() + more.records.len() <= STEP_RECORDS_MAX
-                && let Some(more) = self.waiting.pop_front()
-            {
-                waiting.records.extend(more.records);
-                waiting.next_offset = more.next_offset;
-            }
-            let (topic, position) = (self.inputs[waiting.topic], waiting.topic);
-            let given = waiting.records.len().min(STEP_RECORDS_MAX);
+            let (logic, inputs) = (&self.logic, &self.inputs);
+            let since = |input: usize, first: &Record| logic.since(inputs[input], first);
+            let Some(input) = self.waiting.next(self.now, self.clock, since) else { return };
+            let (topic, mut waiting) = (self.inputs[input], std::mem::take(&mut self.waiting));
+            let (given, mut records) = waiting.records(input);
             let mut taken = 0;
-            let records = &waiting.records.make_contiguous()[..given];
-            let work = self.work(|logic, desk| taken = logic.apply(topic, records, desk).min(given));
+            let work = self.work(|logic, desk| taken = logic.apply(topic, &mut records, desk).min(given));
+            drop(records);
+            let offset = waiting.pass(input, taken);
+            self.waiting = waiting;
             if work.wants_tables {
                 self.waits_for_tables = true;
                 commands.push(Command::CatchUpTables);
             }
-            let offset = waiting.records.get(taken).map_or(waiting.next_offset, |next| next.offset);
-            let rest = taken < waiting.records.len();
-            self.follow(work, Some((position, offset)), commands);
-            if rest {
-                waiting.records.drain(..taken);
-                self.waiting.push_front(waiting);
-                // It stopped for something in flight: there is a step to wait for.
-                self.waits_for_step = taken < given && !self.steps.is_empty();
-            }
+            self.follow(work, Some((input, offset)), commands);
+            // It stopped for something in flight: is there a step to wait for?
+            self.waits_for_step = taken < given && !self.steps.is_empty();
         }
     }
 
@@ -401,8 +383,7 @@ impl<L: Logic> Owner<L> {
         if written.is_empty() && messages.is_empty() && awaited.is_empty() && inputs.is_none() {
             return;
         }
-        let records: Vec<_> =
-            written.iter().map(|key| (key.as_bytes().to_vec(), self.states.get(key).map(|value| value.to_vec()))).collect();
+        let records: Vec<_> = written.iter().map(|key| (Bytes::copy_from_slice(key.as_bytes()), self.states.get(key).cloned())).collect();
         self.append_own(records, commands);
         for key in &written {
             *self.in_flight.entry(key.clone()).or_default() += 1;
@@ -453,14 +434,14 @@ impl<L: Logic> Owner<L> {
         }
         let due = clock.saturating_sub(self.heartbeat_at) >= HEARTBEAT_MS;
         let moved = (0..self.inputs.len()).filter(|&at| due || self.done[at] != self.written[at]);
-        let positions: Vec<_> =
-            moved.map(|at| (position_key(self.inputs[at]).into_bytes(), Some(self.done[at].to_string().into_bytes()))).collect();
+        let positions: Vec<_> = moved.map(|at| (position_key(self.inputs[at]).into(), Some(self.done[at].to_string().into()))).collect();
         if !positions.is_empty() {
             self.heartbeat_at = clock;
             self.written.clone_from(&self.done);
             self.append_own(positions, commands);
         }
         self.save(false, commands);
+        self.pump(commands);
     }
 
     /// The fold, never a memory that is ahead of it: only while everything that it appended, repairs too, is read back.

@@ -18,7 +18,7 @@ fn link() -> IdentifierLink {
 }
 
 fn record(value: Vec<u8>, header: Option<Vec<u8>>) -> Record {
-    let headers = header.map(|id| ("__value_schema_id".into(), id.into())).into_iter().collect();
+    let headers = header.map(|id| ("__value_schema_id", id)).into_iter().collect();
     Record { partition: 0, offset: 0, timestamp: 0, key: "key".into(), value: Some(value.into()), headers }
 }
 

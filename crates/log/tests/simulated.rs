@@ -55,9 +55,9 @@ fn history(seed: u64, faults: Faults) -> History {
             let record = |partition| Append {
                 topic: "t".into(),
                 partition,
-                key: format!("{writer}/{number}").into_bytes(),
-                value: Some(b"v".to_vec()),
-                headers: Vec::new(),
+                key: format!("{writer}/{number}").into_bytes().into(),
+                value: Some(b"v".to_vec().into()),
+                headers: Default::default(),
             };
             match core.append(handles[*writer], (0..PARTITIONS).map(record).collect()) {
                 Ok(ticket) => tickets.push((*writer, number, ticket)),

@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod failure;
 mod logging;
+mod memory;
 mod reconnect;
 mod roles;
 mod site;
@@ -15,11 +16,6 @@ use cli::{Cli, Command};
 use failure::Failure;
 use std::process::ExitCode;
 use std::time::Duration;
-
-/// The router allocates a little for every record, on every thread, and librdkafka does too: the C library's allocator took half of the
-/// CPU that a drained backlog costs.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How long threads that still hang in the log's client are waited for once a command is done.
 const LEFTOVERS: Duration = Duration::from_millis(500);
@@ -37,6 +33,7 @@ fn end_quietly_on_a_closed_pipe() {
 }
 
 fn main() -> ExitCode {
+    memory::settle();
     end_quietly_on_a_closed_pipe();
     let cli = Cli::parse();
     let filter = match cli.command {

@@ -163,11 +163,11 @@ pub async fn partitions(log: &Arc<dyn Log>, topic: &str) -> Result<i32, LogError
 pub async fn publish<R: Record>(site: &Site, topic: &str, key: &str, record: &R) -> Result<(), LogError> {
     let partitions = partitions(&site.log, topic).await?;
     let append = Append {
-        topic: topic.to_owned(),
+        topic: topic.to_owned().into(),
         partition: topics::partition_of(key.as_bytes(), partitions),
-        key: key.as_bytes().to_vec(),
-        value: Some(site.schemas.codec().encode(record)),
-        headers: vec![],
+        key: key.as_bytes().to_vec().into(),
+        value: Some(site.schemas.codec().encode(record).into()),
+        headers: Default::default(),
     };
     site.log.append(vec![append]).await.map(|_| ())
 }

@@ -8,7 +8,7 @@ use crate::{OpsError, now};
 use eventlog::schemas::Schemas;
 use eventlog::{Log, Record};
 use events::topics::{CHECKPOINT, DECISIONS, HIGHWAY, TELECOM};
-use events::{CheckpointPassage, Code, Decision, EventId, HighwayEntrance, Millis, TelecomMovement, time};
+use events::{CheckpointPassage, Code, Decision, EventId, HighwayEntrance, Millis, TelecomMovement, Text, time};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -144,7 +144,7 @@ async fn events(
             };
             let known = sources.iter().position(|name| *name == source);
             let source = known.unwrap_or_else(|| {
-                sources.push(source);
+                sources.push(source.into());
                 sources.len() - 1
             });
             let minute = i32::try_from(record.timestamp.div_euclid(MINUTE_MS)).unwrap_or(i32::MAX);
@@ -156,7 +156,7 @@ async fn events(
 }
 
 /// Event id and source, where the value can be read.
-async fn head(schemas: &Schemas, topic: &str, record: &Record) -> Option<(EventId, String)> {
+async fn head(schemas: &Schemas, topic: &str, record: &Record) -> Option<(EventId, Text)> {
     match topic {
         CHECKPOINT => schemas.decode::<CheckpointPassage>(record).await.ok().map(|event| (event.event_id, event.source)),
         HIGHWAY => schemas.decode::<HighwayEntrance>(record).await.ok().map(|event| (event.event_id, event.source)),

@@ -215,7 +215,7 @@ async fn event_records(
                 observed_at: time::format(head.observed_at),
                 received_at: time::format(head.received_at),
                 identifiers: head.identifiers.iter().map(|identifier| identifier.kind.as_str()).collect(),
-                declared_grid: head.destination.map(|destination| destination.grid.clone()),
+                declared_grid: head.destination.map(|destination| destination.grid.to_string()),
                 traceparent: record.header("traceparent").map(|trace| String::from_utf8_lossy(trace).into_owned()),
             };
             found.push((line, event));
@@ -239,9 +239,9 @@ async fn decisions(log: &Arc<dyn Log>, schemas: &Schemas, id: EventId) -> Result
                 code: decision.code.as_str(),
                 traveller_version: decision.revision / domain::limits::REVISION_STEP,
                 count: decision.revision % domain::limits::REVISION_STEP,
-                reason: decision.reason,
-                grid: decision.grid,
-                task_id: decision.task_id,
+                reason: decision.reason.into_owned(),
+                grid: decision.grid.map(Into::into),
+                task_id: decision.task_id.map(Into::into),
                 policy: decision.policy,
                 at: time::format(decision.at),
             });
@@ -278,7 +278,7 @@ async fn traveller_state(log: &Arc<dyn Log>, schemas: &Schemas, key: &str) -> Re
     let Some(record) = folded(log, TRAVELLERS, span, key).await? else { return Ok(None) };
     Ok(schemas.decode::<Traveller>(&record).await.ok().map(|state| TravellerState {
         place: place(TRAVELLERS, &record),
-        household: state.place,
+        household: state.place.into(),
         version: state.version,
         leaving: state.leaving,
         carried: state.carried.len() + state.carried_out.len(),
@@ -302,8 +302,8 @@ async fn household_state(
     Ok(Some(HouseholdState {
         place: place(TASKS, &record),
         household: household.to_owned(),
-        grid: task.grid,
-        task_id: Some(task.task_id).filter(|id| !id.is_empty()),
+        grid: task.grid.map(Into::into),
+        task_id: Some(task.task_id.into()).filter(|id: &String| !id.is_empty()),
         state: task.state.as_str(),
         version: task.version,
         episode: task.episode,

@@ -90,7 +90,13 @@ async fn health_and_metrics_are_for_everybody_and_reports_for_ops_and_admin() {
 #[tokio::test]
 async fn the_log_is_served_to_ops_for_reading_and_to_admin_for_appending() {
     let listener = Listener::open(true).await;
-    let record = || Append { topic: topics::GRIDS.into(), partition: 0, key: b"g".to_vec(), value: Some(b"v".to_vec()), headers: vec![] };
+    let record = || Append {
+        topic: topics::GRIDS.into(),
+        partition: 0,
+        key: b"g".to_vec().into(),
+        value: Some(b"v".to_vec().into()),
+        headers: Default::default(),
+    };
     let worker = listener.tokens.workers[0].token.expose();
     assert!(matches!(Remote::connect(&listener.base, worker).await.err(), Some(LogError::Refused(_))));
 
@@ -115,8 +121,13 @@ async fn the_one_that_measures_tells_of_lag_and_books() {
     let dir = tempfile::tempdir().unwrap();
     let log: Arc<dyn Log> = Embedded::open(dir.path()).unwrap();
     log.create_topics(&site_topics(2)).await.unwrap();
-    let event =
-        Append { topic: topics::CHECKPOINT.into(), partition: 1, key: b"t".to_vec(), value: Some(b"junk".to_vec()), headers: vec![] };
+    let event = Append {
+        topic: topics::CHECKPOINT.into(),
+        partition: 1,
+        key: b"t".to_vec().into(),
+        value: Some(b"junk".to_vec().into()),
+        headers: Default::default(),
+    };
     log.append(vec![event]).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/metrics", listener.local_addr().unwrap());

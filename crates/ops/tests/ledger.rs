@@ -24,9 +24,10 @@ impl Books {
         Books { log, schemas: Schemas::open("").await.unwrap(), _dir: dir }
     }
 
-    async fn append(&self, topic: &str, key: &str, value: Vec<u8>) {
+    async fn append(&self, topic: &'static str, key: &str, value: Vec<u8>) {
         let partition = topics::partition_of(key.as_bytes(), PARTITIONS);
-        let record = Append { topic: topic.into(), partition, key: key.into(), value: Some(value), headers: vec![] };
+        let record =
+            Append { topic: topic.into(), partition, key: key.to_owned().into(), value: Some(value.into()), headers: Default::default() };
         self.log.append(vec![record]).await.unwrap();
     }
 

@@ -13,8 +13,8 @@ const PARTITIONS: i32 = 3;
 const TOKEN: Token = Token([7; 16]);
 const ID: EventId = EventId([1; 16]);
 
-async fn append(log: &Arc<dyn Log>, topic: &str, partition: i32, key: &str, value: Vec<u8>, headers: Headers) {
-    let record = Append { topic: topic.into(), partition, key: key.into(), value: Some(value), headers };
+async fn append(log: &Arc<dyn Log>, topic: &'static str, partition: i32, key: &str, value: Vec<u8>, headers: Headers) {
+    let record = Append { topic: topic.into(), partition, key: key.to_owned().into(), value: Some(value.into()), headers };
     log.append(vec![record]).await.unwrap();
 }
 
@@ -72,17 +72,17 @@ async fn an_events_way_is_shown_with_what_counts_and_without_tokens() {
     assert!(matches!(missing, ops::OpsError::NoEvent(ID)), "{missing}");
 
     let key = TOKEN.to_string();
-    append(&log, topics::HIGHWAY, topics::partition_of(key.as_bytes(), PARTITIONS), &key, codec.encode(&event()), vec![]).await;
+    append(&log, topics::HIGHWAY, topics::partition_of(key.as_bytes(), PARTITIONS), &key, codec.encode(&event()), Headers::new()).await;
     let key = ID.to_string();
     let partition = topics::partition_of(key.as_bytes(), PARTITIONS);
     for decision in [decision(Code::Joined, 2 * 65_536 + 1), decision(Code::Opened, 65_536)] {
-        append(&log, topics::DECISIONS, partition, &key, codec.encode(&decision), vec![]).await;
+        append(&log, topics::DECISIONS, partition, &key, codec.encode(&decision), Headers::new()).await;
     }
     let id = events::traveller_id(&event().identifiers, None).unwrap();
     let partition = topics::traveller_partition(&id, PARTITIONS);
     let key = topics::traveller_key("m", &id);
     let claim = format!("{}one", topics::CLAIM_PREFIX);
-    append(&log, topics::TRAVELLERS, partition, &claim, b"{}".to_vec(), vec![]).await;
+    append(&log, topics::TRAVELLERS, partition, &claim, b"{}".to_vec(), Headers::new()).await;
     append(&log, topics::TRAVELLERS, partition, &key, codec.encode(&traveller("h-1", 2)), epoch_headers(1)).await;
     // An owner that has been superseded.
     append(&log, topics::TRAVELLERS, partition, &key, codec.encode(&traveller("h-2", 3)), epoch_headers(0)).await;

@@ -1,133 +1,165 @@
 //! The loop that routes: arrivals and workers' actions become one task per household. The rules are `domain::household`'s; here they
 //! meet records, tables and the owner's desk.
 
-use crate::outgoing;
+use crate::outgoing::{self, Outgoing};
 use crate::site::{Site, Snapshot};
 use domain::household::{self, Context, Effects, Entry, Input};
 use domain::limits::{BATCH_SIGNALS_MAX, SIGNALS_MAX};
 use eventlog::Record;
 use eventlog::owner::{Desk, Logic};
 use events::topics::{ACTIONS, ARRIVALS, HOUSEHOLDS, split_key};
-use events::{Action, Arrival, CodecError, Mandate, Millis, Policy, Return, ReturnMessage, Task};
+use events::{Action, Arrival, ArrivalMessage, Codec, CodecError, Here, Mandate, Millis, Policy, Return, ReturnMessage, Task, Text};
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The topics that it reads.
 pub const INPUTS: &[&str] = &[ARRIVALS, ACTIONS];
+/// So many households are decoded at once, where all are judged again.
+const OPENED_MAX: usize = 1024;
 
 /// The households of one partition.
 pub struct Households {
     site: Arc<Site>,
+    codec: Arc<Codec>,
+    out: Outgoing,
     asked_schemas: HashSet<u32>,
-    asked_grids: HashSet<String>,
+    asked_grids: HashSet<Text>,
+    /// Where records are put together.
+    buffer: Vec<u8>,
 }
 
-/// Tasks that a step has decoded and changed: encoded once, at its end.
-#[derive(Default)]
-struct Opened {
-    tasks: HashMap<Arc<str>, Opening>,
-    order: Vec<Arc<str>>,
+/// What a step works with: the tables, looked up once, and the households that it has decoded and changed, encoded once at its end.
+struct Now {
+    policy: Arc<Policy>,
+    grids: Snapshot,
+    mandates: HashMap<Text, Option<Arc<Mandate>>>,
+    opened: IndexMap<Arc<str>, Box<Opening>, RandomState>,
 }
 
 struct Opening {
     task: Task,
+    /// What the registry says of it: version and grid.
+    entry: Option<(i64, Arc<str>)>,
+    mandate: Option<Arc<Mandate>>,
     changed: bool,
     touched: bool,
-}
-
-/// The tables of one step: looked up once.
-struct Now {
-    policy: Arc<Policy>,
-    grids: Snapshot,
-    mandates: HashMap<String, Option<Arc<Mandate>>>,
 }
 
 impl Households {
     /// Of a partition that is about to be claimed.
     pub fn new(site: Arc<Site>) -> Households {
-        Households { site, asked_schemas: HashSet::new(), asked_grids: HashSet::new() }
+        let codec = site.codec();
+        let out = Outgoing::new(codec.clone(), site.partitions);
+        Households { site, codec, out, asked_schemas: HashSet::new(), asked_grids: HashSet::new(), buffer: Vec::new() }
     }
 
-    fn now(&self) -> Now {
-        Now { policy: self.site.policy(), grids: Snapshot(self.site.grids()), mandates: HashMap::new() }
+    /// The tables and the codec of now, for a whole step.
+    fn begin(&mut self) -> Now {
+        self.codec = self.site.codec();
+        self.out.write_with(self.codec.clone());
+        let (policy, grids) = (self.site.policy(), Snapshot(self.site.grids()));
+        Now { policy, grids, mandates: HashMap::new(), opened: IndexMap::default() }
     }
 
     fn load(&self, key: &str, desk: &Desk<'_>) -> Option<Task> {
-        let value = desk.get(key)?;
-        let task = self.site.codec().decode::<Task>(value);
+        let task = self.codec.decode::<Task>(desk.get(key)?);
         task.inspect_err(|error| tracing::error!(%error, "a task's record cannot be read")).ok()
     }
 
-    /// Applies one input to a household and sends what it says.
-    fn apply_one(&self, key: &str, input: &Input<'_>, now: &mut Now, opened: &mut Opened, desk: &mut Desk<'_>) {
-        let Some((mandate_id, household)) = split_key(key) else { return };
-        if !opened.tasks.contains_key(key) {
-            let task = self.load(key, desk).unwrap_or_else(|| household::new_task(mandate_id, household));
-            let key: Arc<str> = Arc::from(key);
-            opened.order.push(key.clone());
-            opened.tasks.insert(key, Opening { task, changed: false, touched: false });
+    /// Decodes a household, once a step; also answers whether this was the first time. None: the key is no household's.
+    fn open(&mut self, key: &str, now: &mut Now, desk: &Desk<'_>) -> Option<(usize, bool)> {
+        if let Some(at) = now.opened.get_index_of(key) {
+            return Some((at, false));
         }
-        let Some(opening) = opened.tasks.get_mut(key) else { return };
-        let entry = self.site.entry(key);
+        let (mandate_id, household) = split_key(key)?;
+        let task = self.load(key, desk).unwrap_or_else(|| household::new_task(mandate_id, household));
         if !now.mandates.contains_key(mandate_id) {
-            now.mandates.insert(mandate_id.to_owned(), self.site.mandate(mandate_id));
+            now.mandates.insert(mandate_id.into(), self.site.mandate(mandate_id));
         }
+        let mandate = now.mandates.get(mandate_id).cloned().flatten();
+        let opening = Box::new(Opening { task, entry: self.site.entry(key), mandate, changed: false, touched: false });
+        Some((now.opened.insert_full(Arc::from(key), opening).0, true))
+    }
+
+    /// Applies one input to a household and sends what it says. What changed while nobody looked is judged first, so that no order of
+    /// tables and inputs matters.
+    fn apply_to(&mut self, key: &str, input: &Input<'_>, now: &mut Now, desk: &mut Desk<'_>) {
+        let Some((at, first)) = self.open(key, now, desk) else { return };
+        if first && now.opened[at].task.version > 0 {
+            self.apply_one(at, &Input::Tables, true, now, desk);
+        }
+        self.apply_one(at, input, false, now, desk);
+        now.opened[at].touched = true;
+    }
+
+    /// `if_outdated`: only if something that the household was judged by is newer.
+    fn apply_one(&mut self, at: usize, input: &Input<'_>, if_outdated: bool, now: &mut Now, desk: &mut Desk<'_>) {
+        let Some((key, opening)) = now.opened.get_index_mut(at) else { return };
         let context = Context {
             now: Millis(desk.now),
             clock: self.site.clock,
             policy: &now.policy,
-            mandate: now.mandates.get(mandate_id).and_then(Option::as_deref),
-            entry: entry.as_ref().map(|(version, grid)| Entry { version: *version, grid }),
+            mandate: opening.mandate.as_deref(),
+            entry: opening.entry.as_ref().map(|(version, grid)| Entry { version: *version, grid }),
             grids: &now.grids,
             settled: !opening.touched && !desk.is_in_flight(key),
         };
-        // What changed while nobody looked is judged first, so that no order of tables and inputs matters.
-        let outdated = !matches!(input, Input::Tables) && opening.task.version > 0 && household::is_outdated(&opening.task, &context);
-        if outdated {
-            let effects = household::apply(&mut opening.task, &Input::Tables, &context);
+        if !if_outdated || household::is_outdated(&opening.task, &context) {
+            let effects = household::apply(&mut opening.task, input, &context);
             opening.changed |= effects.changed;
-            self.say(key, effects, desk);
-        }
-        let effects = household::apply(&mut opening.task, input, &context);
-        (opening.changed, opening.touched) = (opening.changed | effects.changed, true);
-        self.say(key, effects, desk);
-    }
-
-    fn say(&self, key: &str, effects: Effects, desk: &mut Desk<'_>) {
-        let Some((mandate, _)) = split_key(key) else { return };
-        let (codec, partitions) = (self.site.codec(), self.site.partitions);
-        for decision in &effects.decisions {
-            desk.send(outgoing::decision(&codec, partitions, decision));
-        }
-        let left = effects.left.into_iter().map(|(traveller, left)| (traveller, ReturnMessage::Left(left)));
-        let covered = effects.covered.into_iter().map(|(traveller, covered)| (traveller, ReturnMessage::Covered(covered)));
-        for (traveller, message) in left.chain(covered) {
-            desk.send(outgoing::returned(&codec, partitions, mandate, &traveller, &Return { message }));
+            say(&mut self.out, key, effects, desk);
         }
     }
 
     /// Encodes what changed; a record with something unsent is written again when that is acknowledged.
-    fn close(&self, opened: Opened, desk: &mut Desk<'_>) {
-        let codec = self.site.codec();
-        for key in &opened.order {
-            let Some(Opening { task, changed: true, .. }) = opened.tasks.get(key) else { continue };
-            desk.put(key, codec.encode(task));
-            if task.unsent_decisions || task.stays.iter().any(|stay| stay.unsent.is_some()) {
-                desk.await_delivery(key, 0);
+    fn close(&mut self, now: &mut Now, desk: &mut Desk<'_>) {
+        for (key, opening) in now.opened.drain(..) {
+            if !opening.changed {
+                continue;
+            }
+            self.buffer.clear();
+            self.codec.encode_into(&opening.task, &mut self.buffer);
+            desk.put(&key, bytes::Bytes::copy_from_slice(&self.buffer));
+            if opening.task.unsent_decisions || opening.task.stays.iter().any(|stay| stay.unsent.is_some()) {
+                desk.await_delivery(&key, 0);
             }
         }
     }
 
+    /// Judges these again. `after_take_over`: what stands in the records as unsent is sent again before.
+    fn judge_again(&mut self, keys: Vec<Arc<str>>, after_take_over: bool, desk: &mut Desk<'_>) {
+        let mut now = self.begin();
+        for key in keys {
+            let Some((at, _)) = self.open(&key, &mut now, desk) else { continue };
+            if after_take_over {
+                self.say_unsent(at, &mut now, desk);
+            }
+            self.apply_one(at, &Input::Tables, false, &mut now, desk);
+            if now.opened.len() >= OPENED_MAX {
+                self.close(&mut now, desk);
+            }
+        }
+        self.close(&mut now, desk);
+    }
+
+    fn say_unsent(&mut self, at: usize, now: &mut Now, desk: &mut Desk<'_>) {
+        let Some((key, opening)) = now.opened.get_index_mut(at) else { return };
+        let unsent = household::unsent(&mut opening.task, &now.policy, Millis(desk.now), self.site.clock);
+        if !unsent.left.is_empty() || !unsent.decisions.is_empty() {
+            say(&mut self.out, key, unsent, desk);
+            desk.await_delivery(key, 0);
+        }
+    }
+
     /// A household takes so many signals at once and no more, until what it said of them is acknowledged.
-    fn is_full(&self, key: &str, opened: &Opened, desk: &Desk<'_>) -> bool {
+    fn is_full(&self, key: &str, now: &Now, desk: &Desk<'_>) -> bool {
         let over = |task: &Task| task.stays.iter().map(|stay| stay.signals.len().saturating_sub(SIGNALS_MAX)).sum::<usize>();
-        let opening = opened.tasks.get(key);
-        let in_flight = desk.is_in_flight(key) || opening.is_some_and(|opening| opening.touched);
-        in_flight
-            && opening.map_or_else(
-                || self.load(key, desk).is_some_and(|task| over(&task) >= BATCH_SIGNALS_MAX),
-                |opening| over(&opening.task) >= BATCH_SIGNALS_MAX,
-            )
+        match now.opened.get(key) {
+            Some(opening) => (opening.touched || desk.is_in_flight(key)) && over(&opening.task) >= BATCH_SIGNALS_MAX,
+            None => desk.is_in_flight(key) && self.load(key, desk).is_some_and(|task| over(&task) >= BATCH_SIGNALS_MAX),
+        }
     }
 
     /// Answers whether the record was dealt with; else it comes again when the tables are caught up.
@@ -146,7 +178,7 @@ impl Households {
     fn knows_grid(&mut self, arrival: &Arrival, now: &Now, desk: &mut Desk<'_>) -> bool {
         let events::ArrivalMessage::Here(here) = &arrival.message else { return true };
         let Some(declared) = &here.declared else { return true };
-        let known = now.grids.0.contains_key(&declared.grid) || !self.asked_grids.insert(declared.grid.clone());
+        let known = now.grids.0.contains_key(declared.grid.as_str()) || !self.asked_grids.insert(declared.grid.clone());
         if !known {
             desk.wait_for_tables();
         }
@@ -154,26 +186,28 @@ impl Households {
     }
 
     /// One record. Answers whether it was dealt with.
-    fn input(&mut self, topic: &str, record: &Record, now: &mut Now, opened: &mut Opened, desk: &mut Desk<'_>) -> bool {
+    fn input(&mut self, topic: &str, record: &Record, now: &mut Now, desk: &mut Desk<'_>) -> bool {
         let Ok(key) = std::str::from_utf8(&record.key) else {
             desk.send(outgoing::dead_letter(topic, record, "the key is no text"));
             return true;
         };
         let value = record.value.as_deref().unwrap_or_default();
-        let codec = self.site.codec();
         if topic == ACTIONS {
-            match codec.decode::<Action>(value) {
-                Ok(action) => self.apply_one(key, &Input::Action(&action), now, opened, desk),
+            match self.codec.decode::<Action>(value) {
+                Ok(action) => self.apply_to(key, &Input::Action(&action), now, desk),
                 Err(error) => return self.unreadable(topic, record, &error, desk),
             }
             return true;
         }
-        match codec.decode::<Arrival>(value) {
+        match self.codec.decode::<Arrival>(value) {
             Ok(arrival) => {
-                if self.is_full(key, opened, desk) || !self.knows_grid(&arrival, now, desk) {
+                if !self.knows_grid(&arrival, now, desk) {
                     return false;
                 }
-                self.apply_one(key, &Input::Arrival(&arrival), now, opened, desk);
+                if self.is_full(key, now, desk) {
+                    return false;
+                }
+                self.apply_to(key, &Input::Arrival(&arrival), now, desk);
                 true
             }
             Err(error) => self.unreadable(topic, record, &error, desk),
@@ -181,42 +215,40 @@ impl Households {
     }
 }
 
+fn say(out: &mut Outgoing, key: &str, effects: Effects, desk: &mut Desk<'_>) {
+    let Some((mandate, _)) = split_key(key) else { return };
+    for decision in &effects.decisions {
+        desk.send(out.decision(decision));
+    }
+    let left = effects.left.into_iter().map(|(traveller, left)| (traveller, ReturnMessage::Left(left)));
+    let covered = effects.covered.into_iter().map(|(traveller, covered)| (traveller, ReturnMessage::Covered(covered)));
+    for (traveller, message) in left.chain(covered) {
+        desk.send(out.returned(mandate, &traveller, &Return { message }));
+    }
+}
+
 impl Logic for Households {
     fn take_over(&mut self, desk: &mut Desk<'_>) {
-        let keys: Vec<Arc<str>> = desk.keys().cloned().collect();
-        let (mut now, mut opened) = (self.now(), Opened::default());
-        for key in keys {
-            let Some(mut task) = self.load(&key, desk) else { continue };
-            let unsent = {
-                let context = Context {
-                    now: Millis(desk.now),
-                    clock: self.site.clock,
-                    policy: &now.policy,
-                    mandate: None,
-                    entry: None,
-                    grids: &now.grids,
-                    settled: false,
-                };
-                household::unsent(&mut task, &context)
-            };
-            if !unsent.left.is_empty() || !unsent.decisions.is_empty() {
-                self.say(&key, unsent, desk);
-                desk.await_delivery(&key, 0);
-            }
-            self.apply_one(&key, &Input::Tables, &mut now, &mut opened, desk);
-            // A city's households are not all decoded at once.
-            if opened.order.len() >= 1024 {
-                self.close(std::mem::take(&mut opened), desk);
-            }
-        }
-        self.close(opened, desk);
+        let keys = desk.keys().cloned().collect();
+        self.judge_again(keys, true, desk);
     }
 
-    fn apply(&mut self, topic: &str, records: &[Record], desk: &mut Desk<'_>) -> usize {
-        let (mut now, mut opened) = (self.now(), Opened::default());
-        let dealt_with = |record: &Record| self.input(topic, record, &mut now, &mut opened, desk);
-        let taken = records.iter().map(dealt_with).take_while(|done| *done).count();
-        self.close(opened, desk);
+    /// An arrival is as old as the event that it comes from.
+    fn since(&self, topic: &str, record: &Record) -> i64 {
+        if topic != ARRIVALS {
+            return i64::MAX;
+        }
+        match self.codec.decode::<Arrival>(record.value.as_deref().unwrap_or_default()).map(|arrival| arrival.message) {
+            Ok(ArrivalMessage::Here(Here { signals, .. })) => signals.first().map_or(record.timestamp, |first| first.appended_at.0),
+            _ => record.timestamp,
+        }
+    }
+
+    fn apply(&mut self, topic: &str, records: &mut dyn Iterator<Item = &Record>, desk: &mut Desk<'_>) -> usize {
+        let mut now = self.begin();
+        let dealt_with = |record: &&Record| self.input(topic, record, &mut now, desk);
+        let taken = records.take_while(dealt_with).count();
+        self.close(&mut now, desk);
         metrics::counter!("oneknock_router_inputs_total", "topic" => topic.to_owned()).increment(taken as u64);
         taken
     }
@@ -228,17 +260,11 @@ impl Logic for Households {
         } else {
             desk.keys().cloned().collect()
         };
-        let (mut now, mut opened) = (self.now(), Opened::default());
-        for key in concerned {
-            self.apply_one(&key, &Input::Tables, &mut now, &mut opened, desk);
-            if opened.order.len() >= 1024 {
-                self.close(std::mem::take(&mut opened), desk);
-            }
-        }
-        self.close(opened, desk);
+        self.judge_again(concerned, false, desk);
     }
 
     fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>) {
+        self.codec = self.site.codec();
         for (key, _) in keys {
             // Something later of this household is on its way: that one's delivery empties the record.
             if desk.is_in_flight(&key) {
@@ -247,7 +273,7 @@ impl Logic for Households {
             if let Some(mut task) = self.load(&key, desk)
                 && household::acknowledged(&mut task)
             {
-                desk.put(&key, self.site.codec().encode(&task));
+                desk.put(&key, self.codec.encode(&task));
             }
         }
     }

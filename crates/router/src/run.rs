@@ -9,7 +9,7 @@ use domain::Clock;
 use eventlog::drive::{Loop, drive};
 use eventlog::owner::Rules;
 use eventlog::schemas::Schemas;
-use eventlog::{Assignment, Log, LogError, NewTopic};
+use eventlog::{Assignment, Log, LogError, NewTopic, WantsHeaders};
 use events::topics::{DEAD_LETTER_RETENTION_MS, TASKS, TRAVELLERS, dead_letters};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -56,12 +56,16 @@ pub async fn run_with(
     let mut member = log.join(GROUP, &config.member, &topics).await?;
     let ((to_travellers, first), (to_households, second)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
     let (stop, stopped) = watch::channel(false);
+    let schemas_of = site.clone();
+    // What can be read needs none; what cannot, goes with them to the dead letters.
+    let wants_headers: WantsHeaders = Arc::new(move |topic, value| !travellers::is_sound(&schemas_of.codec(), topic, value));
     let (of_travellers, of_households) = (site.clone(), site.clone());
     let travellers = drive(Loop {
         log: log.clone(),
         topic: TRAVELLERS,
         inputs: travellers::INPUTS.to_vec(),
         group: GROUP.to_owned(),
+        wants_headers: wants_headers.clone(),
         rules,
         logic: Box::new(move |_| Travellers::new(of_travellers.clone())),
         cache_dir: config.data_dir.as_ref().map(|dir| dir.join("folds")),
@@ -75,6 +79,7 @@ pub async fn run_with(
         topic: TASKS,
         inputs: households::INPUTS.to_vec(),
         group: GROUP.to_owned(),
+        wants_headers,
         rules,
         logic: Box::new(move |_| Households::new(of_households.clone())),
         cache_dir: config.data_dir.as_ref().map(|dir| dir.join("folds")),

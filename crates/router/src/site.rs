@@ -5,10 +5,11 @@ use domain::household::Grids;
 use domain::{Clock, policy};
 use eventlog::drive::Tables;
 use eventlog::schemas::Schemas;
-use eventlog::table::{Change, MemoryStore, SledStore, Small, Store, StoreError, Table};
+use eventlog::table::{Change, FileStore, MemoryStore, Small, Store, StoreError, Table};
 use eventlog::{Log, LogError};
 use events::topics::{GRIDS, HOUSEHOLDS, IDENTIFIERS, MANDATES, POLICIES, POLICY_KEY};
 use events::{Codec, CodecError, GridEntry, HouseholdEntry, Identifier, IdentifierLink, Mandate, Policy};
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -34,7 +35,7 @@ pub struct Site {
 }
 
 /// Grids by their code.
-pub type GridMap = HashMap<String, GridEntry>;
+pub type GridMap = HashMap<String, GridEntry, RandomState>;
 
 /// Where the site's caches may lie; none: everything is folded anew.
 pub type CacheDir<'a> = Option<&'a Path>;
@@ -101,8 +102,8 @@ impl Site {
 
     /// The households of an identifier.
     pub fn links(&self, identifier: &Identifier) -> Option<IdentifierLink> {
-        let value = self.identifiers.get(&identifier.token.to_string())?;
-        let link = self.codec().decode::<IdentifierLink>(&value);
+        let decode = |value: &[u8]| self.codec().decode::<IdentifierLink>(value);
+        let link = identifier.token.with_hex(|token| self.identifiers.with(token, decode))?;
         link.inspect_err(|error| tracing::warn!(%error, "an identifier's links cannot be read")).ok()
     }
 
@@ -149,7 +150,7 @@ pub type TableChange = (&'static str, Arc<Vec<String>>);
 
 async fn store(dir: Option<std::path::PathBuf>) -> Box<dyn Store> {
     let Some(dir) = dir else { return Box::new(MemoryStore::new()) };
-    match tokio::task::spawn_blocking(move || SledStore::open(&dir)).await {
+    match tokio::task::spawn_blocking(move || FileStore::open(&dir)).await {
         Ok(Ok(store)) => Box::new(store),
         failed => {
             let error = failed.err().map_or_else(|| "it is in use or damaged".to_owned(), |error| error.to_string());
@@ -194,7 +195,7 @@ struct Entries {
 
 #[derive(Default)]
 struct Kept {
-    values: HashMap<Box<str>, (i64, Arc<str>)>,
+    values: HashMap<Box<str>, (i64, Arc<str>), RandomState>,
     grids: HashSet<Arc<str>>,
     notes: HashMap<Box<str>, Vec<u8>>,
 }

@@ -1,14 +1,17 @@
 //! The loop that resolves: events become arrivals at a household, and travellers move from place to place. The rules are
 //! `domain::traveller`'s; here they meet records, the identifier table and the owner's desk.
 
-use crate::outgoing;
+use crate::outgoing::{self, Outgoing};
 use crate::site::Site;
+use domain::limits::SIGNALS_MAX;
 use domain::{Clock, mandate, resolve, traveller};
 use eventlog::Record;
 use eventlog::owner::{Desk, Logic};
 use events::records::{Arrival, ArrivalMessage, CheckpointPassage, HighwayEntrance, Return, ReturnMessage, TelecomMovement, Traveller};
-use events::topics::{CHECKPOINT, HIGHWAY, IDENTIFIERS, RETURNS, TELECOM, split_key, traveller_key};
-use events::{Code, CodecError, Decision, Event, EventHead, Fixed16, Identifier, Millis, Signal, Token, ids, traveller_id};
+use events::topics::{CHECKPOINT, HIGHWAY, IDENTIFIERS, RETURNS, TELECOM, split_key};
+use events::{Code, Codec, CodecError, Decision, Event, EventHead, Fixed16, Identifier, Mandate, Millis, Signal, Text, Token, ids};
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,11 +22,26 @@ pub const INPUTS: &[&str] = &[CHECKPOINT, HIGHWAY, TELECOM, RETURNS];
 /// The keeper of the travellers of one partition.
 pub struct Travellers {
     site: Arc<Site>,
+    codec: Arc<Codec>,
+    out: Outgoing,
     /// Whose links changed: token to travellers.
-    by_token: HashMap<Token, Vec<Arc<str>>>,
+    by_token: HashMap<Token, Vec<Arc<str>>, RandomState>,
     /// Mandates that no table held, even after it was read to its end.
-    absent_mandates: HashSet<String>,
+    absent_mandates: HashSet<Text>,
     asked_schemas: HashSet<u32>,
+    /// The one that was asked for last in this step.
+    mandate: Option<Arc<Mandate>>,
+    /// Where keys are put together.
+    key: String,
+}
+
+/// The travellers whose events a step holds, in the order in which they came: each is looked up once, and its events go in one message.
+type Seen = IndexMap<Arc<str>, Box<Journey>, RandomState>;
+
+struct Journey {
+    traveller: Traveller,
+    is_new: bool,
+    signals: Vec<Signal>,
 }
 
 /// An input that cannot be dealt with yet.
@@ -32,19 +50,36 @@ struct ComeAgain;
 impl Travellers {
     /// Of a partition that is about to be claimed.
     pub fn new(site: Arc<Site>) -> Travellers {
-        Travellers { site, by_token: HashMap::new(), absent_mandates: HashSet::new(), asked_schemas: HashSet::new() }
+        let codec = site.codec();
+        let (out, by_token) = (Outgoing::new(codec.clone(), site.partitions), HashMap::default());
+        Travellers {
+            site,
+            codec,
+            out,
+            by_token,
+            absent_mandates: HashSet::new(),
+            asked_schemas: HashSet::new(),
+            mandate: None,
+            key: String::new(),
+        }
     }
 
-    fn place(&self, identifiers: &[Identifier], declared_grid: Option<&str>) -> String {
+    /// The codec of now, for a whole step.
+    fn begin(&mut self) {
+        self.codec = self.site.codec();
+        self.mandate = None;
+        self.out.write_with(self.codec.clone());
+    }
+
+    fn place(&self, identifiers: &[Identifier], declared_grid: Option<&str>) -> Text {
         resolve::resolve(identifiers, declared_grid, |identifier| self.site.links(identifier).map(Cow::Owned))
     }
 
-    fn place_of(&self, record: &Traveller) -> String {
+    fn place_of(&self, record: &Traveller) -> Text {
         self.place(&record.identifiers, record.declared.as_ref().map(|declared| declared.grid.as_str()))
     }
 
-    fn remember(&mut self, key: &str, identifiers: &[Identifier]) {
-        let key: Arc<str> = Arc::from(key);
+    fn remember(&mut self, key: &Arc<str>, identifiers: &[Identifier]) {
         for identifier in identifiers {
             self.by_token.entry(identifier.token).or_default().push(key.clone());
         }
@@ -52,72 +87,103 @@ impl Travellers {
 
     fn load(&self, key: &str, desk: &Desk<'_>) -> Option<Traveller> {
         let value = desk.get(key)?;
-        let record = self.site.codec().decode::<Traveller>(value);
+        let record = self.codec.decode::<Traveller>(value);
         record.inspect_err(|error| tracing::error!(%error, "a traveller's record cannot be read")).ok()
     }
 
     fn store(&self, key: &str, record: &Traveller, desk: &mut Desk<'_>) {
-        desk.put(key, self.site.codec().encode(record));
+        desk.put(key, self.codec.encode(record));
     }
 
     /// What rests on a record goes to a place: the record's own, or the one that it is leaving.
-    fn send(&self, key: &str, record: &Traveller, message: ArrivalMessage, desk: &mut Desk<'_>) {
+    fn send(&mut self, key: &str, record: &Traveller, message: ArrivalMessage, desk: &mut Desk<'_>) {
         let Some((mandate, id)) = split_key(key) else { return };
-        let arrival = Arrival { traveller: id.to_owned(), version: record.version, message };
-        desk.send(outgoing::arrival(&self.site.codec(), self.site.partitions, mandate, &record.place, &arrival));
+        let arrival = Arrival { traveller: id.into(), version: record.version, message };
+        desk.send(self.out.arrival(mandate, &record.place, &arrival));
     }
 
-    fn event(&mut self, topic: &str, record: &Record, desk: &mut Desk<'_>) -> Result<(), ComeAgain> {
+    fn event(&mut self, topic: &str, record: &Record, seen: &mut Seen, desk: &mut Desk<'_>) -> Result<(), ComeAgain> {
         let event = match self.decode_event(topic, record) {
             Ok(event) => event,
             Err(error) => return self.unreadable(topic, record, &error, desk),
         };
         let head = event.head();
-        let declared = head.destination.cloned();
-        let declared_grid = declared.as_ref().map(|declared| declared.grid.as_str());
-        let Some(id) = traveller_id(head.identifiers, declared_grid) else {
-            desk.send(outgoing::dead_letter(topic, record, "an event without identifiers"));
-            return Ok(());
-        };
+        let declared_grid = head.destination.map(|declared| declared.grid.as_str());
         if !self.mandate_allows(&head, desk)? {
-            desk.send(outgoing::decision(&self.site.codec(), self.site.partitions, &mandate_ended(&head, desk.now)));
+            desk.send(self.out.decision(&mandate_ended(&head, desk.now)));
             return Ok(());
         }
-        let key = traveller_key(head.mandate, &id);
-        let mut traveller = match self.load(&key, desk) {
-            Some(traveller) => traveller,
-            None => {
-                let place = self.place(head.identifiers, declared_grid);
-                let first = traveller::first_record(head.identifiers.to_vec(), declared, place);
-                self.store(&key, &first, desk);
-                self.remember(&key, head.identifiers);
-                first
+        let mut key = std::mem::take(&mut self.key);
+        key.clear();
+        key.push_str(head.mandate);
+        key.push('/');
+        if ids::write_traveller_id(head.identifiers, declared_grid, &mut key) {
+            let signal = signal(&event, record.timestamp);
+            match seen.get_mut(key.as_str()) {
+                Some(journey) => journey.signals.push(signal),
+                None => drop(seen.insert(Arc::from(key.as_str()), self.journey(&key, &head, signal, desk))),
             }
-        };
-        match traveller::event(&mut traveller, signal(&event, record.timestamp)) {
-            Some(message) => self.send(&key, &traveller, message, desk),
-            None => self.store(&key, &traveller, desk),
+        } else {
+            desk.send(outgoing::dead_letter(topic, record, "an event without identifiers"));
         }
+        self.key = key;
         Ok(())
+    }
+
+    fn journey(&self, key: &str, head: &EventHead<'_>, signal: Signal, desk: &Desk<'_>) -> Box<Journey> {
+        let known = self.load(key, desk);
+        let is_new = known.is_none();
+        let traveller = known.unwrap_or_else(|| {
+            let place = self.place(head.identifiers, head.destination.map(|declared| declared.grid.as_str()));
+            traveller::first_record(head.identifiers.to_vec(), head.destination.cloned(), place)
+        });
+        Box::new(Journey { traveller, is_new, signals: vec![signal] })
+    }
+
+    /// Sends what a step has seen, and writes the records that are new or on the way.
+    fn send_on(&mut self, seen: Seen, desk: &mut Desk<'_>) {
+        desk.expect(seen.len());
+        for (key, journey) in seen {
+            let Journey { mut traveller, is_new, mut signals } = *journey;
+            if is_new {
+                self.remember(&key, &traveller.identifiers);
+            }
+            if traveller.leaving {
+                traveller::events(&mut traveller, std::mem::take(&mut signals));
+            }
+            if is_new || traveller.leaving {
+                self.store(&key, &traveller, desk);
+            }
+            // No household takes a long message for more than a few travellers at once.
+            while !signals.is_empty() {
+                let rest = signals.split_off(signals.len().min(SIGNALS_MAX));
+                if let Some(message) = traveller::events(&mut traveller, std::mem::replace(&mut signals, rest)) {
+                    self.send(&key, &traveller, message, desk);
+                }
+            }
+        }
     }
 
     /// In force when it was received, and not over by now. A mandate that no table holds is looked for once in its newest state.
     fn mandate_allows(&mut self, head: &EventHead<'_>, desk: &mut Desk<'_>) -> Result<bool, ComeAgain> {
-        let Some(found) = self.site.mandate(head.mandate) else {
-            if self.absent_mandates.insert(head.mandate.to_owned()) {
+        let known = self.mandate.take().filter(|known| known.id == head.mandate);
+        let Some(found) = known.or_else(|| self.site.mandate(head.mandate)) else {
+            if self.absent_mandates.insert(head.mandate.into()) {
                 desk.wait_for_tables();
                 return Err(ComeAgain);
             }
             return Ok(false);
         };
-        Ok(match self.site.clock {
+        let within = match self.site.clock {
             Clock::Wall => mandate::within_dates(&found, head.received_at) && mandate::within_dates(&found, Millis(desk.now)),
             Clock::Events => mandate::within_dates(&found, head.observed_at),
-        })
+        };
+        self.mandate = Some(found);
+        Ok(within)
     }
 
     fn decode_event(&self, topic: &str, record: &Record) -> Result<Event, CodecError> {
-        let (codec, value) = (self.site.codec(), record.value.as_deref().unwrap_or_default());
+        let (codec, value) = (&self.codec, record.value.as_deref().unwrap_or_default());
         let id = eventlog::schemas::header_id(record)?;
         Ok(match topic {
             CHECKPOINT => Event::Checkpoint(codec.decode_with::<CheckpointPassage>(value, id)?),
@@ -139,7 +205,7 @@ impl Travellers {
     }
 
     fn returned(&mut self, record: &Record, desk: &mut Desk<'_>) -> Result<(), ComeAgain> {
-        let message = match self.site.codec().decode::<Return>(record.value.as_deref().unwrap_or_default()) {
+        let message = match self.codec.decode::<Return>(record.value.as_deref().unwrap_or_default()) {
             Ok(Return { message }) => message,
             Err(error) => return self.unreadable(RETURNS, record, &error, desk),
         };
@@ -147,7 +213,7 @@ impl Travellers {
         let Some(mut traveller) = self.load(key, desk) else { return Ok(()) };
         let sends = match &message {
             ReturnMessage::Left(left) => {
-                let place = if traveller.leaving { self.place_of(&traveller) } else { String::new() };
+                let place = if traveller.leaving { self.place_of(&traveller) } else { Text::default() };
                 traveller::left(&mut traveller, left, || place)
             }
             ReturnMessage::Covered(covered) => {
@@ -182,6 +248,7 @@ impl Travellers {
 
 impl Logic for Travellers {
     fn take_over(&mut self, desk: &mut Desk<'_>) {
+        self.begin();
         let keys: Vec<Arc<str>> = desk.keys().cloned().collect();
         for key in keys {
             let Some(traveller) = self.load(&key, desk) else { continue };
@@ -197,21 +264,23 @@ impl Logic for Travellers {
         }
     }
 
-    fn apply(&mut self, topic: &str, records: &[Record], desk: &mut Desk<'_>) -> usize {
-        for (at, record) in records.iter().enumerate() {
-            let done = if topic == RETURNS { self.returned(record, desk) } else { self.event(topic, record, desk) };
-            if let Err(ComeAgain) = done {
-                return at;
-            }
-        }
-        metrics::counter!("oneknock_router_inputs_total", "topic" => topic.to_owned()).increment(records.len() as u64);
-        records.len()
+    fn apply(&mut self, topic: &str, records: &mut dyn Iterator<Item = &Record>, desk: &mut Desk<'_>) -> usize {
+        self.begin();
+        let mut seen = Seen::default();
+        let mut deal = |record: &Record| {
+            if topic == RETURNS { self.returned(record, desk) } else { self.event(topic, record, &mut seen, desk) }
+        };
+        let taken = records.take_while(|record| deal(record).is_ok()).count();
+        self.send_on(seen, desk);
+        metrics::counter!("oneknock_router_inputs_total", "topic" => topic.to_owned()).increment(taken as u64);
+        taken
     }
 
     fn changed(&mut self, topic: &str, keys: &[String], desk: &mut Desk<'_>) {
         if topic != IDENTIFIERS {
             return;
         }
+        self.begin();
         for key in keys {
             let Some(token) = key.get(..32).and_then(|token| token.parse::<Token>().ok()) else { continue };
             for traveller in self.by_token.get(&token).cloned().unwrap_or_default() {
@@ -221,6 +290,7 @@ impl Logic for Travellers {
     }
 
     fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>) {
+        self.begin();
         for (key, version) in keys {
             if let Some(mut traveller) = self.load(&key, desk)
                 && traveller::delivered(&mut traveller, version)
@@ -228,6 +298,16 @@ impl Logic for Travellers {
                 self.store(&key, &traveller, desk);
             }
         }
+    }
+}
+
+/// Whether a value of an event's topic can be read as it is, by its own schema id.
+pub fn is_sound(codec: &Codec, topic: &str, value: &[u8]) -> bool {
+    match topic {
+        CHECKPOINT => codec.is_sound::<CheckpointPassage>(value),
+        HIGHWAY => codec.is_sound::<HighwayEntrance>(value),
+        TELECOM => codec.is_sound::<TelecomMovement>(value),
+        _ => false,
     }
 }
 
@@ -245,7 +325,7 @@ fn signal(event: &Event, appended_at: i64) -> Signal {
         appended_at: Millis(appended_at),
         digest,
         direction: head.direction,
-        origin_division: head.origin_division.map(str::to_owned),
+        origin_division: head.origin_division.map(Into::into),
         late: None,
         taken_at: Millis(0),
         code: None,
@@ -260,10 +340,10 @@ fn signal(event: &Event, appended_at: i64) -> Signal {
 fn mandate_ended(head: &EventHead<'_>, now: i64) -> Decision {
     Decision {
         event_id: head.event_id,
-        mandate: head.mandate.to_owned(),
+        mandate: head.mandate.into(),
         code: Code::MandateEnded,
         revision: 0,
-        reason: "no mandate was in force".to_owned(),
+        reason: "no mandate was in force".into(),
         grid: None,
         task_id: None,
         policy: 0,

@@ -50,10 +50,10 @@ struct World {
     folds: HashMap<(String, i32), Fold>,
     reader: Box<dyn eventlog::Reader>,
     sightings: BTreeMap<&'static str, Sighting>,
-    first_tasks: BTreeMap<&'static str, (String, String)>,
+    first_tasks: BTreeMap<&'static str, (String, Text)>,
     links: BTreeMap<Token, IdentifierLink>,
     actions: usize,
-    visits: BTreeMap<String, ()>,
+    visits: BTreeMap<Text, ()>,
 }
 
 impl World {
@@ -98,13 +98,20 @@ impl World {
         self.log.append(vec![append]).await.unwrap();
     }
 
-    async fn publish<R: Record>(&self, topic: &str, key: &str, record: &R) {
+    async fn publish<R: Record>(&self, topic: &'static str, key: &str, record: &R) {
         self.put(topic, key, Some(self.codec.encode(record))).await;
     }
 
-    async fn put(&self, topic: &str, key: &str, value: Option<Vec<u8>>) {
+    async fn put(&self, topic: &'static str, key: &str, value: Option<Vec<u8>>) {
         let partition = partition_of(key.as_bytes(), PARTITIONS);
-        self.append(Append { topic: topic.into(), partition, key: key.into(), value, headers: vec![] }).await;
+        self.append(Append {
+            topic: topic.into(),
+            partition,
+            key: key.to_owned().into(),
+            value: value.map(Into::into),
+            headers: Default::default(),
+        })
+        .await;
     }
 
     async fn mandate(&self, until: Option<f64>) {
@@ -190,12 +197,12 @@ impl World {
         });
         let (event_id, observed_at) = (EventId(token(sighting.event).0), moment(sighting.day));
         let key = identifiers[0].token.to_string();
-        let (mandate, source, source_ref, received_at) = ("m".to_owned(), format!("{}", sighting.kind), "r".to_owned(), observed_at);
+        let (mandate, source, source_ref, received_at) = ("m".into(), sighting.kind.to_string().into(), "r".into(), observed_at);
         let direction = if sighting.out { Direction::Out } else { Direction::In };
         let origin_division = None;
         match sighting.kind {
             SourceKind::Checkpoint => {
-                let (checkpoint, party_size) = ("c".to_owned(), None);
+                let (checkpoint, party_size) = ("c".into(), None);
                 let event = CheckpointPassage {
                     event_id,
                     mandate,
@@ -213,7 +220,7 @@ impl World {
                 self.publish(CHECKPOINT, &key, &event).await;
             }
             SourceKind::Highway => {
-                let (station, vehicle_class) = ("s".to_owned(), None);
+                let (station, vehicle_class) = ("s".into(), None);
                 let event = HighwayEntrance {
                     event_id,
                     mandate,
@@ -230,7 +237,7 @@ impl World {
                 self.publish(HIGHWAY, &key, &event).await;
             }
             SourceKind::Telecom => {
-                let (from_division, to_division, dwell_minutes) = (None, "330106".to_owned(), 300);
+                let (from_division, to_division, dwell_minutes) = (None, "330106".into(), 300);
                 let event = TelecomMovement {
                     event_id,
                     mandate,
@@ -269,13 +276,13 @@ impl World {
     async fn act(&mut self, act: &Act) -> Result<(), String> {
         let (household, task_id) = self.first_tasks[act.event].clone();
         self.actions += 1;
-        let action_id = format!("action-{}", self.actions);
+        let action_id = Text::new(format!("action-{}", self.actions));
         let action = Action {
             action_id: action_id.clone(),
             task_id,
             action: act.action,
             outcome: act.outcome,
-            to_grid: act.to_grid.map(str::to_owned),
+            to_grid: act.to_grid.map(Text::new),
             note: None,
             at: Some(moment(act.day)),
             actor: "w".into(),
@@ -334,7 +341,7 @@ impl World {
             Step::Open(grids) => {
                 let open = |world: &World| {
                     let open = |task: &&Task| matches!(task.state, TaskState::Open | TaskState::Claimed);
-                    let mut open: Vec<String> = world.tasks.values().filter(open).filter_map(|task| task.grid.clone()).collect();
+                    let mut open: Vec<Text> = world.tasks.values().filter(open).filter_map(|task| task.grid.clone()).collect();
                     open.sort_unstable();
                     open
                 };

@@ -7,4 +7,5 @@ pub mod oracle;
 pub mod parts;
 pub mod ports;
 pub mod registry;
+pub mod sim;
 pub mod site;

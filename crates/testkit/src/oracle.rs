@@ -143,7 +143,8 @@ pub fn check(truth: &Truth, seen: &Seen) -> Findings {
         if there > expected {
             findings.doubled.push(format!("{household}: {there} visits instead of {expected}"));
         }
-        let due: BTreeSet<String> = (1..=expected).map(|episode| ids::task_id(&seen.mandate, household, episode as i64)).collect();
+        let due: BTreeSet<String> =
+            (1..=expected).map(|episode| ids::task_id(&seen.mandate, household, episode as i64).to_string()).collect();
         let shown = seen.shown.get(household).cloned().unwrap_or_default();
         findings.lost.extend(due.difference(&shown).map(|task| format!("{household}: task {task} was never shown")));
         findings.doubled.extend(shown.difference(&due).map(|task| format!("{household}: task {task} was shown")));
@@ -193,7 +194,7 @@ fn decisions(truth: &Truth, seen: &Seen, findings: &mut Findings) -> BTreeMap<St
             findings.restated.push(against(other));
         }
         if first.code == Code::Opened {
-            *opened.entry(first.task_id.clone().unwrap_or_default()).or_default() += 1;
+            *opened.entry(first.task_id.clone().unwrap_or_default().to_string()).or_default() += 1;
         }
     }
     findings.undecided.extend(truth.accepted.keys().filter(|event| !said.contains_key(*event)).cloned());
@@ -222,8 +223,18 @@ mod tests {
     }
 
     fn decision(number: u8, code: Code, revision: i64, task_id: Option<String>) -> Decision {
-        let (mandate, reason, grid) = (MANDATE.to_owned(), String::new(), None);
-        Decision { event_id: event(number), mandate, code, revision, reason, grid, task_id, policy: 1, at: Millis(0) }
+        let (mandate, reason, grid) = (MANDATE.into(), "".into(), None);
+        Decision {
+            event_id: event(number),
+            mandate,
+            code,
+            revision,
+            reason,
+            grid,
+            task_id: task_id.map(Into::into),
+            policy: 1,
+            at: Millis(0),
+        }
     }
 
     /// Two households with a visit each, one of them screened; a third where one weak signal waits.
@@ -234,10 +245,10 @@ mod tests {
             let accepted = Accepted { household: household.into(), kind, observed_at: day(f64::from(number)) };
             truth.accepted.insert(event(number).to_string(), accepted);
         }
-        let id = |household: &str| ids::task_id(MANDATE, household, 1);
+        let id = |household: &str| ids::task_id(MANDATE, household, 1).to_string();
         truth.screened.insert(("B".into(), id("B")));
         let task = |household: &str, state, outcome| Task {
-            task_id: id(household),
+            task_id: id(household).into(),
             episode: 1,
             state,
             outcome,
@@ -282,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_doubled_task_is_found() {
-        let second = ids::task_id(MANDATE, "A", 2);
+        let second = ids::task_id(MANDATE, "A", 2).to_string();
         let (truth, mut seen) = world();
         seen.tasks[0].episode = 2;
         assert!(!check(&truth, &seen).doubled.is_empty());

@@ -170,10 +170,10 @@ impl Run {
         ensure!(result["status"] == "duplicate" && result["event_id"] == sent.event_id.as_str(), "the gateway says {result}");
         let stored = world.record(sent.topic, &sent.event_id).await?;
         let again = Append {
-            topic: sent.topic.to_owned(),
+            topic: sent.topic.to_owned().into(),
             partition: stored.partition,
-            key: stored.key.to_vec(),
-            value: stored.value.map(|value| value.to_vec()),
+            key: stored.key.clone(),
+            value: stored.value,
             headers: stored.headers,
         };
         world.log.append(vec![again]).await?;
@@ -220,11 +220,11 @@ impl Run {
         let mut passage: CheckpointPassage = codec.decode(stored.value.as_deref().context("a value")?)?;
         let number = events::ids::digest64(&[sighting.event.as_bytes()]).to_be_bytes();
         let event_id = EventId(std::array::from_fn(|at| number[at % 8]));
-        (passage.event_id, passage.source_ref, passage.direction) = (event_id, event_id.to_string(), Direction::In);
+        (passage.event_id, passage.source_ref, passage.direction) = (event_id, event_id.to_string().into(), Direction::In);
         (passage.observed_at, passage.received_at) = (moment(sighting.day), moment(sighting.day));
         let headers = events::cloudevents::headers(event_id, &passage.source, "CheckpointPassage", passage.observed_at, None);
-        let value = Some(codec.encode(&passage));
-        let append = Append { topic: topic.to_owned(), partition: stored.partition, key: stored.key.to_vec(), value, headers };
+        let value = Some(codec.encode(&passage).into());
+        let append = Append { topic: topic.to_owned().into(), partition: stored.partition, key: stored.key.clone(), value, headers };
         world.log.append(vec![append]).await?;
         until("the router's word about it", world.patience, async || {
             let decisions = oneknock_tests::topics::decisions(&world.log).await?;

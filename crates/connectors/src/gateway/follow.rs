@@ -7,7 +7,7 @@ use super::memory::Memory;
 use crate::now::now_ms;
 use eventlog::schemas::Schemas;
 use eventlog::{Batch, From, Log, LogError, Record};
-use events::{CheckpointPassage, CodecError, Decision, EventId, HighwayEntrance, Task, TelecomMovement, topics};
+use events::{CheckpointPassage, CodecError, Decision, EventId, HighwayEntrance, Task, TelecomMovement, Text, topics};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -116,7 +116,7 @@ async fn take(batch: &Batch, schemas: &Schemas, followed: &Followed) {
     }
 }
 
-async fn event_ids(topic: &str, record: &Record, schemas: &Schemas) -> Result<(String, EventId), CodecError> {
+async fn event_ids(topic: &str, record: &Record, schemas: &Schemas) -> Result<(Text, EventId), CodecError> {
     Ok(match topic {
         topics::CHECKPOINT => schemas.decode::<CheckpointPassage>(record).await.map(|event| (event.source_ref, event.event_id))?,
         topics::HIGHWAY => schemas.decode::<HighwayEntrance>(record).await.map(|event| (event.source_ref, event.event_id))?,

@@ -199,7 +199,7 @@ mod tests {
 
     fn decision(event: EventId, revision: i64, code: Code) -> Decision {
         let (grid, task_id, at) = (None, None, Millis(5));
-        Decision { event_id: event, mandate: "m".into(), code, revision, reason: String::new(), grid, task_id, policy: 0, at }
+        Decision { event_id: event, mandate: "m".into(), code, revision, reason: "".into(), grid, task_id, policy: 0, at }
     }
 
     #[test]

@@ -208,10 +208,10 @@ impl Head<'_> {
         let key = self.identifiers.first().map(|strongest| strongest.token.to_string()).unwrap_or_default().into_bytes();
         let (name, value) = self.encode(body, context.codec);
         Append {
-            topic: of_kind(context.kind).to_owned(),
+            topic: of_kind(context.kind).into(),
             partition: partition_of(&key, context.partitions),
-            key,
-            value: Some(value),
+            key: key.into(),
+            value: Some(value.into()),
             headers: cloudevents::headers(event_id, context.source, name, observed_at, context.traceparent),
         }
     }
@@ -221,13 +221,13 @@ impl Head<'_> {
             ($name:ident { $($own:ident: $value:expr),* }) => {
                 (stringify!($name), codec.encode(&$name {
                     event_id: self.event_id,
-                    mandate: self.mandate.id.clone(),
-                    source: self.context.source.to_owned(),
-                    source_ref: hex::encode(self.source_ref),
+                    mandate: self.mandate.id.as_str().into(),
+                    source: self.context.source.into(),
+                    source_ref: hex::encode(self.source_ref).into(),
                     observed_at: self.observed_at,
                     received_at: self.context.received_at,
                     identifiers: self.identifiers,
-                    origin_division: self.origin_division,
+                    origin_division: self.origin_division.map(Into::into),
                     $($own: $value),*
                 }))
             };
@@ -236,18 +236,18 @@ impl Head<'_> {
             Body::Checkpoint { checkpoint, direction, party_size, destination } => {
                 let destination = destination.map(|declared| seal(declared, self.event_id, self.keys));
                 record!(CheckpointPassage {
-                    checkpoint: checkpoint,
+                    checkpoint: checkpoint.into(),
                     direction: direction,
                     party_size: party_size,
                     destination: destination
                 })
             }
             Body::Highway { station, direction, vehicle_class } => {
-                record!(HighwayEntrance { station: station, direction: direction, vehicle_class: vehicle_class })
+                record!(HighwayEntrance { station: station.into(), direction: direction, vehicle_class: vehicle_class.map(Into::into) })
             }
             Body::Telecom { to_division, dwell_minutes } => {
-                let from_division = self.origin_division.clone();
-                record!(TelecomMovement { from_division: from_division, to_division: to_division, dwell_minutes: dwell_minutes })
+                let from_division = self.origin_division.as_deref().map(Into::into);
+                record!(TelecomMovement { from_division: from_division, to_division: to_division.into(), dwell_minutes: dwell_minutes })
             }
         }
     }
@@ -257,7 +257,7 @@ fn seal(declared: Declared, event_id: EventId, keys: &MandateKeys) -> Destinatio
     let owner = event_id.to_string();
     let address = declared.address.map(|address| {
         let value = Blob(keys.seal("address", &owner, address.as_bytes()));
-        Sealed { owner, value }
+        Sealed { owner: owner.as_str().into(), value }
     });
-    Destination { division: declared.division, grid: declared.grid, address }
+    Destination { division: declared.division.into(), grid: declared.grid.into(), address }
 }

@@ -321,7 +321,7 @@ fn is_unchanged(household: &Household, present: &Present, id: &str) -> bool {
 fn household_entry(household: &Household, present: &Present, id: &str, keys: &MandateKeys, now: Millis) -> HouseholdEntry {
     let owner = household_key(keys.mandate(), id);
     let seal = |field: &str, text: &Option<String>| {
-        text.as_ref().map(|text| Sealed { owner: owner.clone(), value: Blob(keys.seal(field, &owner, text.as_bytes())) })
+        text.as_ref().map(|text| Sealed { owner: owner.as_str().into(), value: Blob(keys.seal(field, &owner, text.as_bytes())) })
     };
     let version = match present.households.get(id) {
         Some(before) if before.place == Some(place_digest(&household.grid, household.address.as_deref())) => before.version,

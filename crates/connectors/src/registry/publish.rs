@@ -21,7 +21,13 @@ pub async fn publish(
     for (key, value) in records {
         let key = key.into_bytes();
         let partition = partition_of(&key, partitions);
-        batch.push(Append { topic: topic.to_owned(), partition, key, value, headers: Vec::new() });
+        batch.push(Append {
+            topic: topic.to_owned().into(),
+            partition,
+            key: key.into(),
+            value: value.map(Into::into),
+            headers: Default::default(),
+        });
         if batch.len() == BATCH_RECORDS {
             count += batch.len() as u64;
             log.append(std::mem::replace(&mut batch, Vec::with_capacity(BATCH_RECORDS))).await?;

@@ -154,7 +154,15 @@ impl Log for MayGoAway {
 async fn put(log: &dyn Log, topic: &str, key: &str, value: Option<Vec<u8>>) {
     let key = key.as_bytes().to_vec();
     let partition = partition_of(&key, PARTITIONS);
-    log.append(vec![Append { topic: topic.to_owned(), partition, key, value, headers: Vec::new() }]).await.unwrap();
+    log.append(vec![Append {
+        topic: topic.to_owned().into(),
+        partition,
+        key: key.into(),
+        value: value.map(Into::into),
+        headers: Default::default(),
+    }])
+    .await
+    .unwrap();
 }
 
 pub async fn eventually<F: Future<Output = bool>>(mut check: impl FnMut() -> F) {

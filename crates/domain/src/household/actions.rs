@@ -7,7 +7,7 @@ use crate::limits::{ANSWERS_MAX, OUTCOME_AGE_MAX_MS};
 use crate::traveller::add_cover;
 use crate::{Clock, mandate};
 use events::time::HOUR_MS;
-use events::{Action, ActionKind, Answer, Code, Cover, Covered, HandedBack, Lifted, Millis, Outcome, TaskState};
+use events::{Action, ActionKind, Answer, Cover, Covered, HandedBack, Lifted, Millis, Outcome, TaskState};
 
 /// Status and, for 400, the field.
 type Answered = Result<(), (i32, Option<&'static str>)>;
@@ -28,7 +28,7 @@ impl Household<'_> {
         self.task.answers.push(Answer {
             action_id: action.action_id.clone(),
             status,
-            field: field.map(str::to_owned),
+            field: field.map(Into::into),
             actor: action.actor.clone(),
             at: self.now(),
             version: self.task.version + i64::from(self.visible),
@@ -185,22 +185,13 @@ impl Household<'_> {
             self.task.covered_until = Some(until);
             self.task.standing = None;
             self.end(TaskState::Done);
+            self.judge_waiting_again();
         } else {
             if let Some(before) = &mut self.task.before {
                 (before.outcome, before.state) = (Some(outcome), TaskState::Done);
             }
             self.judge_open_task_again();
-            self.say_covered_waiting();
-        }
-    }
-
-    /// What waited and is answered now.
-    fn say_covered_waiting(&mut self) {
-        for at in self.here() {
-            let waits = matches!(self.signal(at).code, Some(Code::Held | Code::Unresolved | Code::OutOfArea));
-            if waits && self.is_answered(at) && self.judge(at).0 == Code::Covered {
-                self.say(at, Code::Covered, "a screening that was recorded late answers it");
-            }
+            self.judge_waiting_again();
         }
     }
 }

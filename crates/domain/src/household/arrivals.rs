@@ -4,7 +4,7 @@ use super::Household;
 use super::judge::usual_reason;
 use super::signals::{event_digest, is_here};
 use crate::traveller::add_cover;
-use events::{Arrival, ArrivalMessage, Code, Here, Left, Millis, PushedOut, Signal, Stay};
+use events::{Arrival, ArrivalMessage, Code, Here, Left, Millis, PushedOut, Signal, Stay, Text};
 
 /// Off only in a null control.
 const DEDUPES: bool = !cfg!(feature = "no-dedupe");
@@ -56,6 +56,7 @@ impl Household<'_> {
         }
         if covered {
             self.judge_open_task_again();
+            self.judge_waiting_again();
         }
     }
 
@@ -84,6 +85,9 @@ impl Household<'_> {
         stay.signals.push(Signal { late: Some(late), taken_at: now, came_along, episode: 0, count: -1, ..signal.clone() });
         let at = (stay_at, self.task.stays[stay_at].signals.len() - 1);
         self.choose_grid();
+        if self.is_out_of_area() {
+            self.judge_open_task_again();
+        }
         // What a screening answered, and what is too old to be live, keeps its code wherever it goes: nothing is said of it here.
         if fresh || !signal.screened && signal.late != Some(true) && self.is_young(at) {
             self.judge_and_say(at);
@@ -150,9 +154,9 @@ impl Household<'_> {
     }
 }
 
-fn new_stay(traveller: &str, version: i64) -> Stay {
+fn new_stay(traveller: &Text, version: i64) -> Stay {
     Stay {
-        traveller: traveller.to_owned(),
+        traveller: traveller.clone(),
         version,
         left_at: None,
         first_taken_at: None::<Millis>,

@@ -5,7 +5,7 @@ use super::signals::At;
 use crate::limits::GRIDS_MAX;
 use crate::policy;
 use events::time::{DAY_MS, HOUR_MS};
-use events::{Before, Code, GridStay, Level, Millis, TaskState};
+use events::{Before, Code, GridStay, Level, Millis, Signal, TaskState, Text};
 
 impl Household<'_> {
     /// At its end an open task becomes EXPIRED. One that somebody is on does not end until it is released or decided.
@@ -36,7 +36,7 @@ impl Household<'_> {
         let live: Vec<At> = self.here().into_iter().filter(|other| *other == at || beside(other) && self.is_live(*other)).collect();
         let levels = live.iter().filter_map(|at| policy::signal_level(self.context.policy, self.signal(*at)));
         let priority = levels.max().unwrap_or(Level::Low);
-        let start = self.start_of(&live).unwrap_or(trigger);
+        let start = self.start_of(live.iter().map(|at| self.signal(*at))).unwrap_or(trigger);
         let now = self.now();
         let task = &mut *self.task;
         task.episode += 1;
@@ -85,8 +85,7 @@ impl Household<'_> {
 
     /// The start is computed from the set; what came with a traveller into the open task does not enter.
     pub(super) fn move_start(&mut self) {
-        let set: Vec<At> = self.evidence().into_iter().filter(|at| !self.signal(*at).came_along).collect();
-        let Some(start) = self.start_of(&set) else { return };
+        let Some(start) = self.start_of(self.all_evidence().map(|at| self.signal(at)).filter(|signal| !signal.came_along)) else { return };
         if self.task.start != Some(start) {
             let window = i64::from(self.task.window_days) * DAY_MS;
             self.task.start = Some(start);
@@ -101,13 +100,15 @@ impl Household<'_> {
         if !self.is_open() {
             return;
         }
-        let stood_on: Vec<At> =
-            self.here().into_iter().filter(|at| matches!(self.signal(*at).code, Some(Code::Opened | Code::Joined))).collect();
+        let episode = self.task.episode;
+        let of_it = |signal: &Signal| signal.episode == episode && matches!(signal.code, Some(Code::Opened | Code::Joined));
+        let stood_on = self.here_where(of_it);
         let state = self.task.state;
+        let evidence = self.evidence();
         // As if nothing were open here, and the evidence had just arrived.
         self.task.state = TaskState::Withdrawn;
         let opens = |at: &At| !self.signal(*at).screened && self.judge(*at).0 == Code::Opened;
-        let stands = self.evidence().iter().any(opens);
+        let stands = evidence.iter().any(opens);
         self.task.state = state;
         self.visible = true;
         if stands {
@@ -125,26 +126,28 @@ impl Household<'_> {
 
     /// What waits is judged again; what is not live, or too old by now, keeps its last code.
     pub(super) fn judge_waiting_again(&mut self) {
-        for at in self.here() {
-            let Some(last) = self.signal(at).code else { continue };
-            let waits = match last {
-                Code::Held | Code::Unresolved | Code::OutOfArea | Code::NotMatching => true,
-                // Of an episode that ended without an answer, and that has been lifted since.
-                Code::Opened | Code::Joined => !self.is_open(),
-                _ => false,
-            };
-            if !waits || !self.is_live(at) || !self.is_young(at) {
+        let waits = |code: Option<Code>, is_open: bool| match code {
+            Some(Code::Held | Code::Unresolved | Code::OutOfArea | Code::NotMatching) => true,
+            // Of an episode that ended without an answer, and that has been lifted since.
+            Some(Code::Opened | Code::Joined) => !is_open,
+            _ => false,
+        };
+        let is_open = self.is_open();
+        for at in self.here_where(|signal| waits(signal.code, is_open)) {
+            let last = self.signal(at).code;
+            let signal = self.signal(at);
+            let over = matches!(last, Some(Code::Opened | Code::Joined)) && !self.is_live(at);
+            if !waits(last, self.is_open()) || over || signal.screened || signal.late == Some(true) || !self.is_young(at) {
                 continue;
             }
-            let (code, _) = self.judge(at);
-            if code != last {
+            if Some(self.judge(at).0) != last {
                 self.judge_and_say(at);
             }
         }
     }
 
     /// The task's grid is another from now on.
-    pub(super) fn set_grid(&mut self, grid: Option<String>) {
+    pub(super) fn set_grid(&mut self, grid: Option<Text>) {
         if self.task.grid == grid {
             return;
         }

@@ -114,7 +114,9 @@ impl Household<'_> {
     /// A code becomes the signal's last, and a Decision of a higher revision.
     pub(super) fn say(&mut self, (stay_at, at): At, code: Code, reason: Reason) {
         let of_visit = matches!(code, Code::Opened | Code::Joined | Code::Covered);
-        let episode = if of_visit { self.task.episode } else { 0 };
+        let of_before = code == Code::Joined && self.is_open() && self.is_over(self.signal((stay_at, at)).observed_at);
+        let before = self.task.before.as_ref().filter(|_| of_before).map(|before| before.episode);
+        let episode = if of_visit { before.unwrap_or(self.task.episode) } else { 0 };
         let signal = &mut self.task.stays[stay_at].signals[at];
         signal.count = (signal.count.max(-1) + 1).min(i32::from(u16::MAX));
         (signal.code, signal.episode) = (Some(code), episode);
@@ -157,7 +159,7 @@ impl Household<'_> {
             mandate: task.mandate.clone(),
             code,
             revision: stay.version * crate::limits::REVISION_STEP + i64::from(count),
-            reason: reason.to_owned(),
+            reason: reason.into(),
             grid: task.grid.clone(),
             task_id,
             policy: self.context.policy.version,

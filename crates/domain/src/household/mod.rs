@@ -11,7 +11,7 @@ mod signals;
 mod tables;
 
 use crate::Clock;
-use events::{Action, Arrival, Covered, Decision, GridEntry, JudgedBy, Left, Level, Mandate, Millis, Policy, Task, TaskState};
+use events::{Action, Arrival, Covered, Decision, GridEntry, JudgedBy, Left, Level, Mandate, Millis, Policy, Task, TaskState, Text};
 
 /// What the household is judged by, besides itself.
 pub struct Context<'a> {
@@ -69,9 +69,9 @@ pub struct Effects {
     /// What became of events.
     pub decisions: Vec<Decision>,
     /// To the keepers of these travellers.
-    pub left: Vec<(String, Left)>,
+    pub left: Vec<(Text, Left)>,
     /// To the keepers of these travellers.
-    pub covered: Vec<(String, Covered)>,
+    pub covered: Vec<(Text, Covered)>,
     /// The record is another than before: it must be written.
     pub changed: bool,
 }
@@ -79,10 +79,10 @@ pub struct Effects {
 /// The state of a household that nothing is known of.
 pub fn new_task(mandate: &str, household: &str) -> Task {
     Task {
-        mandate: mandate.to_owned(),
-        household: household.to_owned(),
+        mandate: mandate.into(),
+        household: household.into(),
         grid: None,
-        task_id: String::new(),
+        task_id: Text::default(),
         episode: 0,
         version: 0,
         state: TaskState::Waiting,
@@ -136,8 +136,10 @@ pub fn apply(task: &mut Task, input: &Input<'_>, context: &Context<'_>) -> Effec
 }
 
 /// What stands in the record and was to be told: for the next owner. Decisions only where they may not have been sent.
-pub fn unsent(task: &mut Task, context: &Context<'_>) -> Effects {
-    let mut household = Household { task, context, out: Effects::default(), visible: false };
+pub fn unsent(task: &mut Task, policy: &Policy, now: Millis, clock: Clock) -> Effects {
+    let grids = std::collections::HashMap::new();
+    let context = Context { now, clock, policy, mandate: None, entry: None, grids: &grids, settled: false };
+    let mut household = Household { task, context: &context, out: Effects::default(), visible: false };
     if household.task.unsent_decisions {
         household.say_all_again();
     }

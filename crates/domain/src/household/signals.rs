@@ -4,7 +4,7 @@ use super::Household;
 use crate::limits::{EVIDENCE_MAX, PUSHED_OUT_MAX, SIGNALS_MAX};
 use crate::policy;
 use events::time::{DAY_MS, china_day};
-use events::{Code, Direction, Evidence, Level, Millis, Outcome, PushedOut, Signal, Stay, TaskState};
+use events::{Code, Direction, Evidence, Level, Millis, Outcome, PushedOut, Signal, SourceKind, Stay, TaskState};
 
 /// Where a signal stands in the record: stay and place in it.
 pub(super) type At = (usize, usize);
@@ -28,6 +28,16 @@ impl Household<'_> {
         }
         all.sort_by_key(|(taken_at, _)| *taken_at);
         all.into_iter().map(|(_, at)| at).collect()
+    }
+
+    /// The same of those signals alone that a question is about, as a rule few.
+    pub(super) fn here_where(&self, asked: impl Fn(&Signal) -> bool) -> Vec<At> {
+        let mut found = Vec::new();
+        for (stay_at, stay) in self.task.stays.iter().enumerate().filter(|(_, stay)| is_here(stay)) {
+            found.extend(stay.signals.iter().enumerate().filter(|(_, signal)| asked(signal)).map(|(at, _)| (stay_at, at)));
+        }
+        found.sort_by_key(|at| self.signal(*at).taken_at);
+        found
     }
 
     pub(super) fn signal(&self, (stay, at): At) -> &Signal {
@@ -67,7 +77,9 @@ impl Household<'_> {
 
     /// The open task stands on it.
     pub(super) fn is_evidence(&self, at: At) -> bool {
-        matches!(self.signal(at).code, Some(Code::Opened | Code::Joined)) && self.is_live(at)
+        self.signal(at).episode == self.task.episode
+            && matches!(self.signal(at).code, Some(Code::Opened | Code::Joined))
+            && self.is_live(at)
     }
 
     /// Younger than the window, by now.
@@ -98,21 +110,35 @@ impl Household<'_> {
 
     /// The earliest time at which these count: the first strong one, or the first weak one of another kind or day than a weak one
     /// before it. By the set, never by the order in which they came.
-    pub(super) fn start_of(&self, set: &[At]) -> Option<Millis> {
-        let mut signals: Vec<&Signal> = set.iter().map(|at| self.signal(*at)).collect();
-        signals.sort_by_key(|signal| signal.observed_at);
-        let weak = |signal: &Signal| policy::is_weak(self.context.policy, signal.kind);
-        let counts = |at: usize| {
-            let signal = signals[at];
-            let differs = |before: &&Signal| before.kind != signal.kind || china_day(before.observed_at) != china_day(signal.observed_at);
-            !weak(signal) || signals[..at].iter().filter(|before| weak(before)).any(differs)
+    pub(super) fn start_of<'s>(&'s self, set: impl Iterator<Item = &'s Signal>) -> Option<Millis> {
+        let (mut strong, mut weak) = (None::<Millis>, Vec::new());
+        for signal in set {
+            if policy::is_weak(self.context.policy, signal.kind) {
+                weak.push((signal.observed_at, signal.kind));
+            } else if strong.is_none_or(|first| signal.observed_at < first) {
+                strong = Some(signal.observed_at);
+            }
+        }
+        weak.sort_by_key(|(observed_at, _)| *observed_at);
+        let counts = |&at: &usize| {
+            let differs = |before: &(Millis, SourceKind)| before.1 != weak[at].1 || china_day(before.0) != china_day(weak[at].0);
+            weak[..at].iter().any(differs)
         };
-        (0..signals.len()).find(|&at| counts(at)).map(|at| signals[at].observed_at)
+        let weak = (0..weak.len()).find(counts).map(|at| weak[at].0);
+        strong.into_iter().chain(weak).min()
     }
 
-    /// What the open task stands on.
+    /// What the open task stands on, in the order in which it came.
     pub(super) fn evidence(&self) -> Vec<At> {
-        self.here().into_iter().filter(|at| self.is_evidence(*at)).collect()
+        let mut all: Vec<At> = self.all_evidence().collect();
+        all.sort_by_key(|at| self.signal(*at).taken_at);
+        all
+    }
+
+    /// The same, in no order.
+    pub(super) fn all_evidence(&self) -> impl Iterator<Item = At> {
+        let here = self.task.stays.iter().enumerate().filter(|(_, stay)| is_here(stay));
+        here.flat_map(|(stay_at, stay)| (0..stay.signals.len()).map(move |at| (stay_at, at))).filter(|at| self.is_evidence(*at))
     }
 
     /// The newest evidence into the record, and its priority: the highest level; due earlier, never later.

@@ -1,7 +1,7 @@
 //! What the registry, the policy and the mandate say of a household, and what their changes do.
 
 use super::{Context, Household};
-use events::{JudgedBy, Task};
+use events::{JudgedBy, Task, Text};
 
 /// The versions that a judgement rests on now.
 pub(super) fn judged_by(task: &Task, context: &Context<'_>) -> JudgedBy {
@@ -67,7 +67,7 @@ impl Household<'_> {
     /// entry that is gone leaves the grid as it is.
     pub(super) fn choose_grid(&mut self) {
         if let Some(entry) = self.context.entry {
-            self.task.entry_grid = Some(entry.grid.to_owned());
+            self.task.entry_grid = Some(entry.grid.into());
         }
         if let Some(handed_back) = &self.task.handed_back {
             if handed_back.entry_grid == self.task.entry_grid {
@@ -78,7 +78,7 @@ impl Household<'_> {
             }
             self.task.handed_back = None;
         }
-        let known = |grid: &&String| self.context.grids.grid(grid).is_some();
+        let known = |grid: &&Text| self.context.grids.grid(grid).is_some();
         let grid = if self.is_pseudo() {
             let declares = |at: &(usize, usize)| {
                 let grid = self.task.stays[at.0].declared.as_ref().map(|declared| &declared.grid).filter(known)?;

@@ -1,6 +1,6 @@
 //! What agencies report: a person or a car was seen.
 
-use crate::avro::{Blob, Millis, record, symbols};
+use crate::avro::{Blob, Millis, Text, record, symbols};
 use crate::identifier::Identifier;
 use crate::ids::EventId;
 
@@ -30,7 +30,7 @@ record! {
     /// An encrypted value with what its associated data binds it to, so that it can be copied unopened.
     Sealed {
         /// The event id, or `mandate/household`.
-        owner: String,
+        owner: Text,
         /// Suite, key id, wrapped data key, nonce and ciphertext.
         value: Blob,
     }
@@ -40,9 +40,9 @@ record! {
     /// Where somebody says they are going.
     Destination {
         /// 12-digit-or-shorter division code.
-        division: String,
+        division: Text,
         /// The grid, an opaque code.
-        grid: String,
+        grid: Text,
         /// The address, sealed as field `address`.
         address: Option<Sealed>,
     }
@@ -54,11 +54,11 @@ record! {
         /// Computed from source, the agency's id and the content.
         event_id: EventId,
         /// The mandate under which it is shared.
-        mandate: String,
+        mandate: Text,
         /// The source's name.
-        source: String,
+        source: Text,
         /// Stands for the agency's own id.
-        source_ref: String,
+        source_ref: Text,
         /// When it was seen.
         observed_at: Millis,
         /// When the gateway took it.
@@ -66,9 +66,9 @@ record! {
         /// Strongest first.
         identifiers: Vec<Identifier>,
         /// Division of recent stay.
-        origin_division: Option<String>,
+        origin_division: Option<Text>,
         /// The checkpoint's code.
-        checkpoint: String,
+        checkpoint: Text,
         /// In or out.
         direction: Direction,
         /// People in the party.
@@ -84,11 +84,11 @@ record! {
         /// Computed from source, the agency's id and the content.
         event_id: EventId,
         /// The mandate under which it is shared.
-        mandate: String,
+        mandate: Text,
         /// The source's name.
-        source: String,
+        source: Text,
         /// Stands for the agency's own id.
-        source_ref: String,
+        source_ref: Text,
         /// When it was seen.
         observed_at: Millis,
         /// When the gateway took it.
@@ -96,13 +96,13 @@ record! {
         /// Strongest first.
         identifiers: Vec<Identifier>,
         /// Division of recent stay.
-        origin_division: Option<String>,
+        origin_division: Option<Text>,
         /// The station's code.
-        station: String,
+        station: Text,
         /// In or out.
         direction: Direction,
         /// The agency's class of vehicle.
-        vehicle_class: Option<String>,
+        vehicle_class: Option<Text>,
     }
 }
 
@@ -112,11 +112,11 @@ record! {
         /// Computed from source, the agency's id and the content.
         event_id: EventId,
         /// The mandate under which it is shared.
-        mandate: String,
+        mandate: Text,
         /// The source's name.
-        source: String,
+        source: Text,
         /// Stands for the agency's own id.
-        source_ref: String,
+        source_ref: Text,
         /// When it was seen.
         observed_at: Millis,
         /// When the gateway took it.
@@ -124,11 +124,11 @@ record! {
         /// Strongest first.
         identifiers: Vec<Identifier>,
         /// Division of recent stay.
-        origin_division: Option<String>,
+        origin_division: Option<Text>,
         /// The same, by the operator's own name for it.
-        from_division: Option<String>,
+        from_division: Option<Text>,
         /// Where the phone is now.
-        to_division: String,
+        to_division: Text,
         /// How long it has stayed there.
         dwell_minutes: i32,
     }

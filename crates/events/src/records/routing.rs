@@ -1,9 +1,10 @@
 //! What the router's two loops say to one another and to the world.
 
 use super::event::{Destination, Direction, Sealed, SourceKind};
-use crate::avro::{Fixed16, Millis, record, symbols, union};
+use crate::avro::{Fixed16, Millis, Text, record, symbols, union};
 use crate::identifier::Identifier;
 use crate::ids::EventId;
+use std::borrow::Cow;
 
 symbols! {
     /// Risk of recent stay. The order is that of the schema: LOW is least.
@@ -73,7 +74,7 @@ record! {
         /// In or out.
         direction: Direction,
         /// Division of recent stay.
-        origin_division: Option<String>,
+        origin_division: Option<Text>,
         /// Judged once, where it first arrived; null: not yet.
         late: Option<bool>,
         /// The household's now when it was taken here.
@@ -109,7 +110,7 @@ record! {
         /// The declared destination, if any.
         declared: Option<Destination>,
         /// A household, or `~token`.
-        place: String,
+        place: Text,
         /// Grows by 1 with every change of place; never restarts.
         version: i64,
         /// The table says another place: Release is sent, Left awaited.
@@ -159,7 +160,7 @@ record! {
     /// From a keeper to a household.
     Arrival {
         /// The traveller: strongest token, `-`, digest of the rest.
-        traveller: String,
+        traveller: Text,
         /// The traveller's version.
         version: i64,
         /// What is to be done.
@@ -213,17 +214,17 @@ record! {
         /// The event.
         event_id: EventId,
         /// Its mandate.
-        mandate: String,
+        mandate: Text,
         /// What became of it.
         code: Code,
         /// Traveller's version x 65 536 + count.
         revision: i64,
         /// Why, in one line for ops.
-        reason: String,
+        reason: Cow<'static, str>,
         /// The grid, where one is known.
-        grid: Option<String>,
+        grid: Option<Text>,
         /// The visit, where there is one.
-        task_id: Option<String>,
+        task_id: Option<Text>,
         /// Version of the policy that it was judged by.
         policy: i64,
         /// The router's now.
@@ -269,21 +270,21 @@ record! {
     /// What a worker or supervisor did.
     Action {
         /// The phone's own id for it; a repeat is the same action.
-        action_id: String,
+        action_id: Text,
         /// The task as the worker saw it.
-        task_id: String,
+        task_id: Text,
         /// What was done.
         action: ActionKind,
         /// For `outcome`.
         outcome: Option<Outcome>,
         /// For `hand_back`.
-        to_grid: Option<String>,
+        to_grid: Option<Text>,
         /// Sealed as field `note`.
         note: Option<Sealed>,
         /// When it happened at the door; null: now.
         at: Option<Millis>,
         /// The worker's name in the sign-in.
-        actor: String,
+        actor: Text,
         /// Whether a supervisor did it.
         supervisor: bool,
         /// When the inbox took it.

@@ -2,7 +2,7 @@
 
 use super::event::{Destination, Sealed, SourceKind};
 use super::routing::{Cover, Left, Level, Outcome, PushedOut, Signal};
-use crate::avro::{Millis, record, symbols};
+use crate::avro::{Millis, Text, record, symbols};
 use crate::ids::EventId;
 
 symbols! {
@@ -33,7 +33,7 @@ record! {
         /// When it was seen.
         observed_at: Millis,
         /// Division of recent stay.
-        origin_division: Option<String>,
+        origin_division: Option<Text>,
     }
 }
 
@@ -41,7 +41,7 @@ record! {
     /// What a household knows of one traveller: here, or let go.
     Stay {
         /// The traveller.
-        traveller: String,
+        traveller: Text,
         /// Its highest version that the household took part in.
         version: i64,
         /// When it was let go; null: it is here.
@@ -65,11 +65,11 @@ record! {
     /// The last episode.
     Before {
         /// Its task.
-        task_id: String,
+        task_id: Text,
         /// Its number.
         episode: i64,
         /// Its last grid.
-        grid: Option<String>,
+        grid: Option<Text>,
         /// How it ended.
         state: TaskState,
         /// With what outcome.
@@ -93,7 +93,7 @@ record! {
     /// A grid that had the task.
     GridStay {
         /// The grid.
-        grid: String,
+        grid: Text,
         /// Since when.
         from: Millis,
         /// The task's version then.
@@ -105,13 +105,13 @@ record! {
     /// The answer to one action.
     Answer {
         /// The phone's own id for the action.
-        action_id: String,
+        action_id: Text,
         /// HTTP status: 200, 400, 404 or 409.
         status: i32,
         /// The field, for 400.
-        field: Option<String>,
+        field: Option<Text>,
         /// Who did it.
-        actor: String,
+        actor: Text,
         /// When.
         at: Millis,
         /// The task's version after it.
@@ -123,9 +123,9 @@ record! {
     /// A grid chosen by hand; the entry's grid counts again when it is another than it was then.
     HandedBack {
         /// The grid; null: for supervisors to decide.
-        to_grid: Option<String>,
+        to_grid: Option<Text>,
         /// What the entry said.
-        entry_grid: Option<String>,
+        entry_grid: Option<Text>,
     }
 }
 
@@ -159,13 +159,13 @@ record! {
     /// The whole state of one household's visit.
     Task {
         /// The mandate.
-        mandate: String,
+        mandate: Text,
         /// The household, or `~token`.
-        household: String,
+        household: Text,
         /// The responsible grid, where one is known.
-        grid: Option<String>,
+        grid: Option<Text>,
         /// Computed from mandate, household and episode; empty: no episode yet.
-        task_id: String,
+        task_id: Text,
         /// Counts the visits of this household.
         episode: i64,
         /// Grows by 1 with every change that a worker or ops can see.
@@ -183,7 +183,7 @@ record! {
         /// Signals that needed no visit of their own.
         joined: i64,
         /// Who is on it.
-        assignee: Option<String>,
+        assignee: Option<Text>,
         /// How it ended.
         outcome: Option<Outcome>,
         /// When the door was opened.
@@ -221,7 +221,7 @@ record! {
         /// `moved_away` or `wrong_household`, until the registry changes.
         standing: Option<Lifted>,
         /// The grid that the entry last named.
-        entry_grid: Option<String>,
+        entry_grid: Option<Text>,
         /// By what it was judged last.
         judged_by: JudgedBy,
         /// Newest observed_at that this household has seen; the clock of `clock = "events"`.

@@ -60,7 +60,7 @@ impl InFlight {
         }
         let household = household_key(&task.mandate, &task.household);
         for answer in &task.answers {
-            under_way.remove(&(household.clone(), answer.action_id.clone()));
+            under_way.remove(&(household.clone(), answer.action_id.to_string()));
         }
     }
 }
@@ -169,14 +169,14 @@ fn checked(app: &App, viewer: &Viewer, task: &Task, task_id: &str, request: &Act
         }
     }
     Ok(Action {
-        action_id: request.action_id.clone(),
-        task_id: task_id.to_owned(),
+        action_id: request.action_id.as_str().into(),
+        task_id: task_id.into(),
         action: request.action,
         outcome: request.outcome,
-        to_grid: request.to_grid.clone(),
+        to_grid: request.to_grid.as_deref().map(Into::into),
         note: request.note.as_deref().map(|note| sealed_note(app, task, note)).transpose()?,
         at: request.at,
-        actor: viewer.name.clone(),
+        actor: viewer.name.as_str().into(),
         supervisor: viewer.supervisor,
         received_at,
     })
@@ -187,16 +187,16 @@ fn sealed_note(app: &App, task: &Task, note: &str) -> Result<Sealed, Problem> {
     let keys = app.keyring.mandate(&task.mandate).ok_or_else(Problem::no_task)?;
     let owner = household_key(&task.mandate, &task.household);
     let value = Blob(keys.seal("note", &owner, note.as_bytes()));
-    Ok(Sealed { owner, value })
+    Ok(Sealed { owner: owner.into(), value })
 }
 
 async fn append(app: &App, key: &str, action: &Action) -> Result<(), Problem> {
     let record = Append {
-        topic: ACTIONS.to_owned(),
+        topic: ACTIONS.to_owned().into(),
         partition: partition_of(key.as_bytes(), app.partitions),
-        key: key.as_bytes().to_vec(),
-        value: Some(app.schemas.codec().encode(action)),
-        headers: vec![],
+        key: key.as_bytes().to_vec().into(),
+        value: Some(app.schemas.codec().encode(action).into()),
+        headers: Default::default(),
     };
     app.log.append(vec![record]).await.map_err(|error| {
         tracing::warn!(%error, topic = ACTIONS, "an action could not be appended");

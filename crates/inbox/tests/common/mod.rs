@@ -114,17 +114,24 @@ impl Site {
         }
     }
 
-    pub async fn put<R: Record>(&self, topic: &str, key: &str, record: &R) {
-        self.append(topic, key, Some(self.schemas.codec().encode(record)), vec![]).await;
+    pub async fn put<R: Record>(&self, topic: &'static str, key: &str, record: &R) {
+        self.append(topic, key, Some(self.schemas.codec().encode(record)), Default::default()).await;
     }
 
-    pub async fn append(&self, topic: &str, key: &str, value: Option<Vec<u8>>, headers: eventlog::Headers) -> i64 {
+    pub async fn append(&self, topic: &'static str, key: &str, value: Option<Vec<u8>>, headers: eventlog::Headers) -> i64 {
         let partition = partition_of(key.as_bytes(), PARTITIONS);
         self.append_to(topic, partition, key, value, headers).await
     }
 
-    pub async fn append_to(&self, topic: &str, partition: i32, key: &str, value: Option<Vec<u8>>, headers: eventlog::Headers) -> i64 {
-        let record = Append { topic: topic.into(), partition, key: key.as_bytes().to_vec(), value, headers };
+    pub async fn append_to(
+        &self,
+        topic: &'static str,
+        partition: i32,
+        key: &str,
+        value: Option<Vec<u8>>,
+        headers: eventlog::Headers,
+    ) -> i64 {
+        let record = Append { topic: topic.into(), partition, key: key.to_owned().into(), value: value.map(Into::into), headers };
         self.log.append(vec![record]).await.unwrap()[0].offset
     }
 
@@ -226,9 +233,14 @@ impl Site {
                         version: task.version,
                     };
                     task.answers.push(answer);
-                    let value = Some(schemas.codec().encode(task));
-                    let append =
-                        Append { topic: topics::TASKS.into(), partition: record.partition, key: key.into_bytes(), value, headers: vec![] };
+                    let value = Some(schemas.codec().encode(task).into());
+                    let append = Append {
+                        topic: topics::TASKS.into(),
+                        partition: record.partition,
+                        key: key.into(),
+                        value,
+                        headers: Default::default(),
+                    };
                     log.append(vec![append]).await.unwrap();
                 }
             }
@@ -238,7 +250,7 @@ impl Site {
     /// A claim's epoch on the partition of a household.
     pub async fn claim(&self, household: &str, name: &str) -> i64 {
         let partition = partition_of(household_key(M, household).as_bytes(), PARTITIONS);
-        self.append_to(topics::TASKS, partition, &format!("~claim/{name}"), Some(vec![1]), vec![]).await + 1
+        self.append_to(topics::TASKS, partition, &format!("~claim/{name}"), Some(vec![1]), Default::default()).await + 1
     }
 
     pub async fn task_of_epoch(&self, task: &Task, epoch: i64) {

@@ -47,7 +47,7 @@ impl Work {
 
 fn append_bytes(append: &Append) -> usize {
     let headers: usize = append.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    48 + append.key.len() + append.value.as_ref().map_or(0, Vec::len) + headers
+    48 + append.key.len() + append.value.as_ref().map_or(0, Bytes::len) + headers
 }
 
 /// What waits for the committer.

@@ -109,7 +109,7 @@ async fn survives(honest: bool, seed: u64) -> bool {
             tokio::spawn(async move {
                 for number in 0..100 {
                     let value = writer * 1_000 + number;
-                    let append = Append { topic: "topic".into(), value: Some(value.to_be_bytes().to_vec()), ..Append::default() };
+                    let append = Append { topic: "topic".into(), value: Some(value.to_be_bytes().to_vec().into()), ..Append::default() };
                     log.append(vec![append]).await.unwrap();
                     acknowledged.lock().insert(value);
                 }

@@ -302,5 +302,5 @@ fn told(resource: ConfigResource) -> Vec<(String, String)> {
 /// What a record takes in a batch, without the batch's own head.
 fn size(record: &Append) -> usize {
     let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
-    record.key.len() + record.value.as_ref().map_or(0, Vec::len) + headers
+    record.key.len() + record.value.as_deref().map_or(0, <[u8]>::len) + headers
 }

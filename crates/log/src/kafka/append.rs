@@ -71,14 +71,11 @@ impl Appender {
 
     /// Waits for room as long as the handle lives.
     fn send(&self, record: &Append, sequence: usize) -> Result<(), KafkaError> {
-        let mut next = BaseRecord::with_opaque_to(&record.topic, sequence).partition(record.partition).key(record.key.as_slice());
+        let mut next = BaseRecord::with_opaque_to(&record.topic, sequence).partition(record.partition).key(&record.key[..]);
         next.payload = record.value.as_deref();
         if !record.headers.is_empty() {
-            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            let add = |headers: OwnedHeaders, (key, value): &(std::borrow::Cow<'static, str>, bytes::Bytes)| {
-                headers.insert(Header { key, value: Some(&value[..]) })
-            };
-            next.headers = Some(record.headers.iter().fold(headers, add));
+            let add = |headers: OwnedHeaders, (key, value)| headers.insert(Header { key, value: Some(value) });
+            next.headers = Some(record.headers.iter().fold(OwnedHeaders::new_with_capacity(8), add));
         }
         loop {
             match self.producer.send(next) {

@@ -5,10 +5,10 @@ use super::admin::Admin;
 use super::config::KafkaConfig;
 use super::context::Context;
 use super::{blocking, sorted};
-use crate::{Batch, From, Headers, LogError, Reader, Record};
+use crate::{Batch, From, Headers, LogError, Reader, Record, WantsHeaders};
 use async_trait::async_trait;
-use bytes::Bytes;
-use events::cloudevents::name;
+use bytes::{Bytes, BytesMut};
+use events::cloudevents::put;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -25,6 +25,8 @@ use tokio::sync::mpsc;
 /// Greatest batch.
 const BATCH_RECORDS_MAX: usize = 2000;
 const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Room for the headers of one record, as a rule.
+const HEADERS_BYTES: usize = 256;
 /// Batches that wait for a slow caller.
 const BATCHES_WAITING_MAX: usize = 8;
 /// What librdkafka may read ahead, over all partitions of a reader.
@@ -68,7 +70,12 @@ struct Start {
 }
 
 /// Blocks.
-pub(super) fn open(admin: Arc<Admin>, config: &KafkaConfig, from: Vec<From>) -> Result<Box<dyn Reader>, LogError> {
+pub(super) fn open(
+    admin: Arc<Admin>,
+    config: &KafkaConfig,
+    from: Vec<From>,
+    wants_headers: WantsHeaders,
+) -> Result<Box<dyn Reader>, LogError> {
     let mut settings = config.consumer(GROUP);
     let ahead = (AHEAD_KBYTES_MAX / from.len().max(32)).clamp(1024, 16 * 1024);
     if settings.get("queued.max.messages.kbytes").is_none() {
@@ -78,7 +85,8 @@ pub(super) fn open(admin: Arc<Admin>, config: &KafkaConfig, from: Vec<From>) -> 
     let consumer = BaseConsumer::from_config_and_context(&settings, Context).map_err(|error| sorted(&error))?;
     let (orders, ordered) = threads::channel();
     let (out, batches) = mpsc::channel(BATCHES_WAITING_MAX);
-    let thread = Thread { parts: HashMap::new(), consumer: Arc::new(consumer), admin: Arc::clone(&admin), orders: orders.clone(), out };
+    let (parts, consumer) = (HashMap::new(), Arc::new(consumer));
+    let thread = Thread { parts, consumer, admin: Arc::clone(&admin), orders: orders.clone(), out, wants_headers };
     let builder = std::thread::Builder::new().name("kafka reader".into());
     builder.spawn(move || thread.run(&ordered)).map_err(|error| LogError::Away(error.to_string()))?;
     let mut reader = KafkaReader { admin, batches, orders, places: HashMap::new(), next_number: 0 };
@@ -176,6 +184,7 @@ struct Thread {
     admin: Arc<Admin>,
     orders: threads::Sender<Order>,
     out: mpsc::Sender<Result<(usize, Batch), LogError>>,
+    wants_headers: WantsHeaders,
 }
 
 /// Why a reader ends.
@@ -300,7 +309,7 @@ impl Thread {
         if next == from {
             return Ok(());
         }
-        let records = copied(&messages, bytes);
+        let records = copied(&messages, bytes, &|value| (self.wants_headers)(&part.topic, value));
         drop(messages);
         part.next = next;
         let batch = Batch { topic: Arc::clone(&part.topic), partition: part.partition, records, next_offset: next };
@@ -373,8 +382,8 @@ fn hopeless(error: &KafkaError, place: Option<(&str, i32)>) -> Option<LogError> 
     }
 }
 
-fn copied(messages: &[BorrowedMessage<'_>], bytes: usize) -> Vec<Record> {
-    let mut buffer = Vec::with_capacity(bytes);
+fn copied(messages: &[BorrowedMessage<'_>], bytes: usize, wants_headers: &dyn Fn(&[u8]) -> bool) -> Vec<Record> {
+    let (mut buffer, mut heads) = (Vec::with_capacity(bytes), BytesMut::new());
     for message in messages {
         buffer.extend_from_slice(message.key().unwrap_or_default());
         buffer.extend_from_slice(message.payload().unwrap_or_default());
@@ -391,29 +400,25 @@ fn copied(messages: &[BorrowedMessage<'_>], bytes: usize) -> Vec<Record> {
         timestamp: message.timestamp().to_millis().unwrap_or(0),
         key: take(message.key_len()),
         value: message.payload().map(|value| take(value.len())),
-        headers: headers(message),
+        headers: if wants_headers(message.payload().unwrap_or_default()) { headers(message, &mut heads) } else { Headers::new() },
     };
     messages.iter().map(record).collect()
 }
 
 /// rdkafka panics at a header whose name is not UTF-8; anybody may have written it. Such a record comes without headers.
-fn headers(message: &BorrowedMessage<'_>) -> Headers {
+fn headers(message: &BorrowedMessage<'_>, buffer: &mut BytesMut) -> Headers {
     let Some(headers) = message.headers() else { return Headers::new() };
-    let own = || {
-        // One buffer for the values of a record.
-        let mut buffer = Vec::with_capacity(128);
-        headers.iter().for_each(|header| buffer.extend_from_slice(header.value.unwrap_or_default()));
-        let (buffer, mut end) = (Bytes::from(buffer), 0);
-        let mut next = |length: usize| {
-            end += length;
-            buffer.slice(end - length..end)
-        };
-        headers.iter().map(|header| (name(header.key), next(header.value.map_or(0, <[u8]>::len)))).collect()
-    };
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(own)).unwrap_or_else(|_| {
-        tracing::warn!(topic = message.topic(), partition = message.partition(), offset = message.offset(), "headers are not UTF-8");
-        Headers::new()
-    })
+    buffer.reserve(HEADERS_BYTES);
+    let own = || headers.iter().for_each(|header| put(buffer, header.key, &[header.value.unwrap_or_default()]));
+    let owned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(own));
+    let headers = Headers::split_from(buffer);
+    owned.map_or_else(
+        |_| {
+            tracing::warn!(topic = message.topic(), partition = message.partition(), offset = message.offset(), "headers are not UTF-8");
+            Headers::new()
+        },
+        |()| headers,
+    )
 }
 
 #[cfg(test)]
@@ -455,7 +460,7 @@ mod tests {
         assert_eq!(records.len(), 1);
         // And reading goes on, in both.
         for partition in [0, 1] {
-            let record = Append { topic: "watched".into(), partition, key: b"on".to_vec(), ..Append::default() };
+            let record = Append { topic: "watched".into(), partition, key: b"on".to_vec().into(), ..Append::default() };
             log.append(vec![record]).await.unwrap();
             let batch = next(&mut reader).await;
             assert_eq!((batch.partition, batch.records.len()), (partition, 1));

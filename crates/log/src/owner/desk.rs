@@ -15,8 +15,14 @@ pub trait Logic: Send {
     /// hold as unsent.
     fn take_over(&mut self, desk: &mut Desk<'_>);
 
+    /// Since when an input waits, by the log's time, in milliseconds: what it comes from may be older than itself.
+    fn since(&self, topic: &str, record: &Record) -> i64 {
+        let _ = topic;
+        record.timestamp
+    }
+
     /// Inputs of one topic, in order. Answers how many it took; the rest comes again when something in flight is done.
-    fn apply(&mut self, topic: &str, records: &[Record], desk: &mut Desk<'_>) -> usize;
+    fn apply(&mut self, topic: &str, records: &mut dyn Iterator<Item = &Record>, desk: &mut Desk<'_>) -> usize;
 
     /// These keys of a table have changed.
     fn changed(&mut self, topic: &str, keys: &[String], desk: &mut Desk<'_>);
@@ -59,7 +65,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Writes a key's state; the record is appended once at the end of the step, with the last value.
-    pub fn put(&mut self, key: &str, value: Vec<u8>) {
+    pub fn put(&mut self, key: &str, value: impl Into<Bytes>) {
         let key = self.states.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
         self.states.insert(key.clone(), value.into());
         if self.unique.insert(key.clone()) {
@@ -70,6 +76,11 @@ impl<'a> Desk<'a> {
     /// Sends this, behind everything sent before, once every record written so far is read back.
     pub fn send(&mut self, message: Append) {
         self.work.messages.push(message);
+    }
+
+    /// So many messages will come, or about.
+    pub fn expect(&mut self, messages: usize) {
+        self.work.messages.reserve(messages);
     }
 
     /// `delivered` is told of this key, and this number, when everything sent in this step is acknowledged.

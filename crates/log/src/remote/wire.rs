@@ -2,7 +2,7 @@
 //! says what it is, and so many bytes less one.
 
 use crate::chunk::{self, Writer};
-use crate::{Append, Assignment, Batch, From, LogError, NewTopic, TopicInfo};
+use crate::{Append, Assignment, Batch, From, Headers, LogError, NewTopic, TopicInfo};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
@@ -220,11 +220,7 @@ pub(super) fn put_append(out: &mut Vec<u8>, records: &[Append]) {
         put_slice(out, &record.key);
         out.put_u8(u8::from(record.value.is_some()));
         put_slice(out, record.value.as_deref().unwrap_or_default());
-        out.put_u32_le(record.headers.len() as u32);
-        for (name, value) in &record.headers {
-            put_slice(out, name.as_bytes());
-            put_slice(out, value);
-        }
+        put_slice(out, record.headers.bytes());
     }
 }
 
@@ -241,14 +237,11 @@ pub(super) fn take_appends(mut body: Bytes) -> Result<Vec<Vec<Append>>, Unreadab
 fn take_record(body: &mut Bytes) -> Result<Append, Unreadable> {
     let topic = take_text(body)?;
     let partition = body.try_get_i32_le().map_err(|_| Unreadable)?;
-    let key = take_slice(body)?.to_vec();
+    let key = take_slice(body)?;
     let there = body.try_get_u8().map_err(|_| Unreadable)? != 0;
-    let value = take_slice(body)?.to_vec();
-    let mut headers = Vec::new();
-    for _ in 0..body.try_get_u32_le().map_err(|_| Unreadable)? {
-        headers.push((events::cloudevents::name(&take_text(body)?), Bytes::copy_from_slice(&take_slice(body)?)));
-    }
-    Ok(Append { topic, partition, key, value: there.then_some(value), headers })
+    let value = take_slice(body)?;
+    let headers = Headers::from_bytes(take_slice(body)?).ok_or(Unreadable)?;
+    Ok(Append { topic: topic.into(), partition, key, value: there.then_some(value), headers })
 }
 
 fn put_slice(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -270,8 +263,8 @@ mod tests {
     use super::*;
 
     fn append() -> Append {
-        let headers = vec![("h".into(), vec![1].into()), ("h".into(), Bytes::new())];
-        Append { topic: "t".into(), partition: 3, key: vec![0, 255], value: Some(vec![]), headers }
+        let headers = [("h", &[1][..]), ("h", &[])].into_iter().collect();
+        Append { topic: "t".into(), partition: 3, key: vec![0, 255].into(), value: Some(vec![].into()), headers }
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl SimulatedCore {
         let (appended, missing) = (vec![Appended { offset: -1 }; records.len()], records.len());
         self.pending.insert(ticket, Pending { handle, appended, missing });
         for (at, record) in records.into_iter().enumerate() {
-            let queue = self.waiting.entry((handle, record.topic.clone(), record.partition)).or_default();
+            let queue = self.waiting.entry((handle, record.topic.clone().into_owned(), record.partition)).or_default();
             queue.push_back(Waiting { ticket, at, record });
         }
         Ok(ticket)

@@ -80,7 +80,8 @@ mod tests {
     fn partition(records: &[(&str, Option<&str>, i64)]) -> Partition {
         let mut partition = Partition::default();
         for (key, value, timestamp) in records {
-            let append = Append { key: key.as_bytes().to_vec(), value: value.map(|value| value.as_bytes().to_vec()), ..Append::default() };
+            let append =
+                Append { key: key.as_bytes().to_vec().into(), value: value.map(|value| value.to_owned().into()), ..Append::default() };
             partition.append(0, append, *timestamp);
         }
         partition

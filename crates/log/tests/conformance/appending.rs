@@ -60,7 +60,7 @@ pub async fn what_one_handle_appends_in_order_is_read_in_order(under: &Under) {
     let mut values: HashMap<i32, Vec<String>> = HashMap::new();
     for partition in 0..3 {
         let of_calls = expected.iter().flatten().filter(|append| append.partition == partition);
-        let of_calls = of_calls.map(|append| String::from_utf8(append.value.clone().unwrap()).unwrap()).collect();
+        let of_calls = of_calls.map(|append| String::from_utf8(append.value.clone().unwrap().to_vec()).unwrap()).collect();
         values.insert(partition, of_calls);
     }
     let mut next = [0; 3];

@@ -36,7 +36,7 @@ pub async fn the_newest_of_every_key_stays_and_no_older_one_comes_back(under: &U
                 let batch: Vec<Append> = (0..random.random_range(1..12))
                     .map(|_| {
                         let mut append = record(&topic, 0, &format!("key-{}", random.random_range(0..15)), random.random::<u32>());
-                        append.headers = vec![("h".into(), vec![random.random::<u8>()].into())];
+                        append.headers = [("h", [random.random::<u8>()])].into_iter().collect();
                         if random.random_bool(0.2) {
                             append.value = None;
                         }

@@ -140,8 +140,8 @@ pub fn unique(what: &str) -> String {
 }
 
 pub fn record(topic: &str, partition: i32, key: &str, value: impl ToString) -> Append {
-    let value = Some(value.to_string().into_bytes());
-    Append { topic: topic.to_owned(), partition, key: key.as_bytes().to_vec(), value, headers: vec![] }
+    let value = Some(value.to_string().into());
+    Append { topic: topic.to_owned().into(), partition, key: key.as_bytes().to_vec().into(), value, headers: Default::default() }
 }
 
 pub fn text(record: &Record) -> String {

@@ -18,20 +18,26 @@ async fn back(under: &Under, appends: Vec<Append>) -> Vec<Record> {
 }
 
 fn append(topic: &str) -> Append {
-    Append { topic: topic.to_owned(), partition: 0, key: b"key".to_vec(), value: Some(b"value".to_vec()), headers: vec![] }
+    Append {
+        topic: topic.to_owned().into(),
+        partition: 0,
+        key: b"key".to_vec().into(),
+        value: Some(b"value".to_vec().into()),
+        headers: Default::default(),
+    }
 }
 
 pub async fn tombstones_and_empty_values_are_two_things(under: &Under) {
     let topic = under.topic(1).await;
-    let records = back(under, vec![Append { value: None, ..append(&topic) }, Append { value: Some(vec![]), ..append(&topic) }]).await;
+    let records =
+        back(under, vec![Append { value: None, ..append(&topic) }, Append { value: Some(vec![].into()), ..append(&topic) }]).await;
     assert_eq!(records[0].value, None);
     assert_eq!(records[1].value.as_deref(), Some(&b""[..]));
 }
 
 pub async fn headers_keep_their_order_and_bytes(under: &Under) {
     let topic = under.topic(1).await;
-    let header = |name: &str, value: &[u8]| (name.to_owned().into(), value.to_vec().into());
-    let headers = vec![header("z", b"1"), header("a", &[0, 255, 128]), header("z", b"2"), header("空", b"")];
+    let headers = [("z", &b"1"[..]), ("a", &[0, 255, 128]), ("z", b"2"), ("空", b"")].into_iter().collect();
     let records = back(under, vec![Append { headers, ..append(&topic) }]).await;
     assert_eq!(records[0].header("z"), Some(&b"1"[..]));
 }
@@ -39,14 +45,14 @@ pub async fn headers_keep_their_order_and_bytes(under: &Under) {
 pub async fn keys_may_be_any_bytes(under: &Under) {
     let topic = under.topic(1).await;
     let keys = [vec![0], (0..=255).collect(), vec![0xff; 300], "网格".as_bytes().to_vec()];
-    back(under, keys.into_iter().map(|key| Append { key, ..append(&topic) }).collect()).await;
+    back(under, keys.into_iter().map(|key| Append { key: key.into(), ..append(&topic) }).collect()).await;
 }
 
 pub async fn a_record_may_be_a_mebibyte(under: &Under) {
     let topic = under.topic_with(1, &[("max.message.bytes", "4194304")]).await;
     let value: Vec<u8> = (0..1 << 20).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    back(under, vec![append(&topic), Append { value: Some(value.clone()), ..append(&topic) }, append(&topic)]).await;
-    under.append(vec![Append { value: Some(value), ..append(&topic) }]).await;
+    back(under, vec![append(&topic), Append { value: Some(value.clone().into()), ..append(&topic) }, append(&topic)]).await;
+    under.append(vec![Append { value: Some(value.into()), ..append(&topic) }]).await;
     assert_eq!(under.all(&topic, 0, 3).await.len(), 1);
 }
 

@@ -94,10 +94,9 @@ fn two_hundred_seeds_make_everything_that_there_is() {
     assert!(households.len() > 5, "worlds of {households:?} households");
 }
 
-/// From 100 on: in worlds 72 and 94 a signal that waited may keep its old word after a screening has answered it.
 #[test]
 fn rules_and_judge_agree() {
-    for seed in 100..500 {
+    for seed in 0..500 {
         let (findings, _) = pure::judge(seed, None);
         assert!(findings.is_empty(), "seed {seed}: {}", findings[0]);
     }

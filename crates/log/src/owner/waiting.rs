@@ -1,0 +1,174 @@
+//! Inputs that an owner has read and not applied: how many, in what order they are applied, and how long they gather.
+
+use crate::{Batch, Record};
+use std::collections::VecDeque;
+
+/// Inputs applied in one step, and inputs that wait.
+pub(super) const STEP_RECORDS_MAX: usize = 65_536;
+/// What is late anyway waits for company: a quarter of what it is late by, and so many milliseconds at most. The more of a key comes
+/// into one step, the fewer records are written.
+const GATHER_SHARE: i64 = 4;
+const GATHER_MS_MAX: i64 = 4_000;
+
+/// What waits, by input.
+#[derive(Default)]
+pub(super) struct Waiting {
+    inputs: Vec<Input>,
+    /// The input that was applied last.
+    turn: usize,
+}
+
+/// Of one topic.
+#[derive(Default)]
+struct Input {
+    batches: VecDeque<Batch>,
+    /// Records of the first batch that are applied.
+    skipped: usize,
+    /// Records in all that are not.
+    count: usize,
+    /// Since when they gather, by this process's clock.
+    since: Option<i64>,
+}
+
+impl Input {
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        self.batches.iter().flat_map(|batch| &batch.records).skip(self.skipped)
+    }
+}
+
+impl Waiting {
+    /// Nothing, of so many inputs.
+    pub(super) fn new(inputs: usize) -> Waiting {
+        Waiting { inputs: (0..inputs).map(|_| Input::default()).collect(), turn: 0 }
+    }
+
+    /// Whether more may be read.
+    pub(super) fn has_room(&self) -> bool {
+        self.inputs.iter().map(|input| input.count).sum::<usize>() < STEP_RECORDS_MAX
+    }
+
+    /// An input was read on.
+    pub(super) fn push(&mut self, input: usize, batch: Batch) {
+        self.inputs[input].count += batch.records.len();
+        self.inputs[input].batches.push_back(batch);
+    }
+
+    /// How many are applied next, and these.
+    pub(super) fn records(&self, input: usize) -> (usize, impl Iterator<Item = &Record>) {
+        let given = self.inputs[input].count.min(STEP_RECORDS_MAX);
+        (given, self.inputs[input].records().take(given))
+    }
+
+    /// So many are applied. Answers the offset of the next one.
+    pub(super) fn pass(&mut self, input: usize, applied: usize) -> i64 {
+        self.turn = input;
+        let input = &mut self.inputs[input];
+        (input.count, input.since) = (input.count - applied, None);
+        let (mut rest, mut next) = (input.skipped + applied, 0);
+        while let Some(batch) = input.batches.front() {
+            if let Some(record) = batch.records.get(rest) {
+                next = record.offset;
+                break;
+            }
+            (rest, next) = (rest - batch.records.len(), batch.next_offset);
+            input.batches.pop_front();
+        }
+        input.skipped = rest;
+        next
+    }
+
+    /// The input whose turn it is, among those that need not wait for more. `now` is the log's time, and `since` tells by it how long an
+    /// input has been under way, so that no clock that is wrong makes anybody wait; `clock` is this process's, for the waiting itself.
+    pub(super) fn next(&mut self, now: i64, clock: i64, since: impl Fn(usize, &Record) -> i64) -> Option<usize> {
+        let (full, inputs) = (!self.has_room(), self.inputs.len());
+        (1..=inputs).map(|step| (self.turn + step) % inputs).find(|&at| {
+            let input = &mut self.inputs[at];
+            let Some(first) = input.records().next() else { return !input.batches.is_empty() };
+            let late = now.saturating_sub(since(at, first));
+            let patience = (late / GATHER_SHARE).min(GATHER_MS_MAX);
+            full || clock - *input.since.get_or_insert(clock) >= patience
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Headers;
+    use bytes::Bytes;
+
+    /// Records of these offsets, each appended at the millisecond of its offset.
+    fn batch(offsets: std::ops::Range<i64>, next_offset: i64) -> Batch {
+        let record = |offset| Record { partition: 0, offset, timestamp: offset, key: Bytes::new(), value: None, headers: Headers::new() };
+        Batch { topic: "t".into(), partition: 0, records: offsets.map(record).collect(), next_offset }
+    }
+
+    fn next(waiting: &mut Waiting, now: i64, clock: i64) -> Option<usize> {
+        waiting.next(now, clock, |_, record| record.timestamp)
+    }
+
+    #[test]
+    fn what_is_on_time_does_not_wait() {
+        let mut waiting = Waiting::new(2);
+        assert_eq!(next(&mut waiting, 100, 0), None);
+        waiting.push(1, batch(100..102, 102));
+        assert_eq!(next(&mut waiting, 100, 0), Some(1));
+    }
+
+    #[test]
+    fn what_is_late_gathers_for_a_quarter_of_it_and_never_longer_than_the_most() {
+        let mut waiting = Waiting::new(1);
+        waiting.push(0, batch(0..1, 1));
+        assert_eq!(next(&mut waiting, 400, 5000), None);
+        assert_eq!(next(&mut waiting, 400, 5099), None);
+        waiting.push(0, batch(1..3, 3));
+        assert_eq!(next(&mut waiting, 400, 5100), Some(0));
+        assert_eq!(waiting.records(0).0, 3);
+        assert_eq!(waiting.pass(0, 3), 3);
+        waiting.push(0, batch(3..4, 4));
+        assert_eq!(next(&mut waiting, 3 + 1_000_000, 9000), None, "it gathers anew");
+        assert_eq!(next(&mut waiting, 3 + 1_000_000, 9000 + GATHER_MS_MAX), Some(0));
+    }
+
+    #[test]
+    fn a_full_house_waits_no_longer() {
+        let mut waiting = Waiting::new(1);
+        let most = STEP_RECORDS_MAX as i64;
+        waiting.push(0, batch(0..most - 1, most - 1));
+        assert!(waiting.has_room());
+        assert_eq!(next(&mut waiting, 1_000_000, 0), None);
+        waiting.push(0, batch(most - 1..most, most));
+        assert!(!waiting.has_room());
+        assert_eq!(next(&mut waiting, 1_000_000, 0), Some(0));
+    }
+
+    #[test]
+    fn inputs_take_turns() {
+        let mut waiting = Waiting::new(3);
+        (0..3).for_each(|input| waiting.push(input, batch(0..4, 4)));
+        let mut turns = Vec::new();
+        for _ in 0..6 {
+            let input = next(&mut waiting, 0, 0).unwrap();
+            waiting.pass(input, 2);
+            turns.push(input);
+        }
+        assert_eq!(turns, [1, 2, 0, 1, 2, 0]);
+        assert_eq!(next(&mut waiting, 0, 0), None);
+    }
+
+    #[test]
+    fn the_position_is_the_next_record_or_what_lies_behind_the_last() {
+        let mut waiting = Waiting::new(1);
+        waiting.push(0, batch(10..13, 15));
+        waiting.push(0, batch(15..17, 20));
+        assert_eq!(waiting.pass(0, 2), 12);
+        assert_eq!(waiting.records(0).1.map(|record| record.offset).collect::<Vec<_>>(), [12, 15, 16]);
+        assert_eq!(waiting.pass(0, 1), 15);
+        assert_eq!(waiting.pass(0, 0), 15);
+        assert_eq!(waiting.pass(0, 2), 20);
+        // An end without a record moves the position, too.
+        waiting.push(0, batch(20..20, 25));
+        assert_eq!(next(&mut waiting, 0, 0), Some(0));
+        assert_eq!(waiting.pass(0, 0), 25);
+    }
+}
