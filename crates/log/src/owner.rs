@@ -10,6 +10,7 @@ mod desk;
 mod protocol;
 mod waiting;
 
+use desk::InFlight;
 pub use desk::{Desk, Logic, States};
 pub use protocol::{Command, Event, Rules, Snapshot, Stopped};
 
@@ -18,7 +19,7 @@ use crate::{Append, Batch, Headers, Record};
 use bytes::Bytes;
 use desk::Work;
 use events::topics::{CLAIM_PREFIX, MIN_COMPACTION_LAG_MS, POSITION_PREFIX};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use waiting::Waiting;
 
@@ -90,7 +91,7 @@ pub struct Owner<L> {
     waiting: Waiting,
     waits_for_step: bool,
     waits_for_tables: bool,
-    in_flight: HashMap<Arc<str>, u32>,
+    in_flight: InFlight,
     /// Records read since the last snapshot, and when that was.
     unsaved: usize,
     saved_at: i64,
@@ -139,7 +140,7 @@ impl<L: Logic> Owner<L> {
             steps: VecDeque::new(),
             waits_for_step: false,
             waits_for_tables: false,
-            in_flight: HashMap::new(),
+            in_flight: InFlight::default(),
             unsaved: 0,
             saved_at: 0,
         };

@@ -43,8 +43,21 @@ struct Opening {
     /// What the registry says of it: version and grid.
     entry: Option<(i64, Arc<str>)>,
     mandate: Option<Arc<Mandate>>,
+    in_flight: bool,
     changed: bool,
     touched: bool,
+}
+
+impl Opening {
+    /// Nothing that it has said is still on its way.
+    fn settled(&self) -> bool {
+        !self.touched && !self.in_flight
+    }
+}
+
+/// The household's signals over the bound.
+fn over(task: &Task) -> usize {
+    task.stays.iter().map(|stay| stay.signals.len().saturating_sub(SIGNALS_MAX)).sum()
 }
 
 impl Households {
@@ -79,19 +92,26 @@ impl Households {
             now.mandates.insert(mandate_id.into(), self.site.mandate(mandate_id));
         }
         let mandate = now.mandates.get(mandate_id).cloned().flatten();
-        let opening = Box::new(Opening { task, entry: self.site.entry(key), mandate, changed: false, touched: false });
+        let (entry, in_flight) = (self.site.entry(key), desk.is_in_flight(key));
+        let opening = Box::new(Opening { task, entry, mandate, in_flight, changed: false, touched: false });
         Some((now.opened.insert_full(Arc::from(key), opening).0, true))
     }
 
     /// Applies one input to a household and sends what it says. What changed while nobody looked is judged first, so that no order of
-    /// tables and inputs matters.
-    fn apply_to(&mut self, key: &str, input: &Input<'_>, now: &mut Now, desk: &mut Desk<'_>) {
-        let Some((at, first)) = self.open(key, now, desk) else { return };
-        if first && now.opened[at].task.version > 0 {
+    /// tables and inputs matters. Answers whether it was applied: a household takes so many signals at once and no more, until what it
+    /// said of them is acknowledged.
+    fn apply_to(&mut self, key: &str, input: &Input<'_>, now: &mut Now, desk: &mut Desk<'_>) -> bool {
+        let Some((at, first)) = self.open(key, now, desk) else { return true };
+        let opening = &now.opened[at];
+        if matches!(input, Input::Arrival(_)) && !opening.settled() && over(&opening.task) >= BATCH_SIGNALS_MAX {
+            return false;
+        }
+        if first && opening.task.version > 0 {
             self.apply_one(at, &Input::Tables, true, now, desk);
         }
         self.apply_one(at, input, false, now, desk);
         now.opened[at].touched = true;
+        true
     }
 
     /// `if_outdated`: only if something that the household was judged by is newer.
@@ -104,7 +124,7 @@ impl Households {
             mandate: opening.mandate.as_deref(),
             entry: opening.entry.as_ref().map(|(version, grid)| Entry { version: *version, grid }),
             grids: &now.grids,
-            settled: !opening.touched && !desk.is_in_flight(key),
+            settled: opening.settled(),
         };
         if !if_outdated || household::is_outdated(&opening.task, &context) {
             let effects = household::apply(&mut opening.task, input, &context);
@@ -153,15 +173,6 @@ impl Households {
         }
     }
 
-    /// A household takes so many signals at once and no more, until what it said of them is acknowledged.
-    fn is_full(&self, key: &str, now: &Now, desk: &Desk<'_>) -> bool {
-        let over = |task: &Task| task.stays.iter().map(|stay| stay.signals.len().saturating_sub(SIGNALS_MAX)).sum::<usize>();
-        match now.opened.get(key) {
-            Some(opening) => (opening.touched || desk.is_in_flight(key)) && over(&opening.task) >= BATCH_SIGNALS_MAX,
-            None => desk.is_in_flight(key) && self.load(key, desk).is_some_and(|task| over(&task) >= BATCH_SIGNALS_MAX),
-        }
-    }
-
     /// Answers whether the record was dealt with; else it comes again when the tables are caught up.
     fn unreadable(&mut self, topic: &str, record: &Record, error: &CodecError, desk: &mut Desk<'_>) -> bool {
         if self.site.ask_for_schema(error, &mut self.asked_schemas) {
@@ -194,21 +205,16 @@ impl Households {
         let value = record.value.as_deref().unwrap_or_default();
         if topic == ACTIONS {
             match self.codec.decode::<Action>(value) {
-                Ok(action) => self.apply_to(key, &Input::Action(&action), now, desk),
+                Ok(action) => return self.apply_to(key, &Input::Action(&action), now, desk),
                 Err(error) => return self.unreadable(topic, record, &error, desk),
             }
-            return true;
         }
         match self.codec.decode::<Arrival>(value) {
             Ok(arrival) => {
                 if !self.knows_grid(&arrival, now, desk) {
                     return false;
                 }
-                if self.is_full(key, now, desk) {
-                    return false;
-                }
-                self.apply_to(key, &Input::Arrival(&arrival), now, desk);
-                true
+                self.apply_to(key, &Input::Arrival(&arrival), now, desk)
             }
             Err(error) => self.unreadable(topic, record, &error, desk),
         }

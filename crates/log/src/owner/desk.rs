@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// The states of a partition by key, as bytes: the fold and what was applied since.
 pub type States = HashMap<Arc<str>, Bytes, RandomState>;
 
+/// Keys whose records are on their way, with how many of each.
+pub(super) type InFlight = HashMap<Arc<str>, u32, RandomState>;
+
 /// What the loops of the router differ in. Synchronous and without I/O.
 pub trait Logic: Send {
     /// The partition is ours and folded, the tables are at their end: judge once what they may have changed, send again what the records
@@ -38,15 +41,15 @@ pub struct Desk<'a> {
     /// The partition.
     pub partition: i32,
     states: &'a mut States,
-    in_flight: &'a HashMap<Arc<str>, u32>,
+    in_flight: &'a InFlight,
     work: Work,
-    unique: HashSet<Arc<str>>,
+    unique: HashSet<Arc<str>, RandomState>,
 }
 
 impl<'a> Desk<'a> {
     /// A clean desk at these states.
-    pub(super) fn new(now: i64, partition: i32, states: &'a mut States, in_flight: &'a HashMap<Arc<str>, u32>) -> Desk<'a> {
-        Desk { now, partition, states, in_flight, work: Work::default(), unique: HashSet::new() }
+    pub(super) fn new(now: i64, partition: i32, states: &'a mut States, in_flight: &'a InFlight) -> Desk<'a> {
+        Desk { now, partition, states, in_flight, work: Work::default(), unique: HashSet::default() }
     }
 
     /// What was done at it.

@@ -8,7 +8,7 @@ pub(super) const STEP_RECORDS_MAX: usize = 65_536;
 /// What is late anyway waits for company: a quarter of what it is late by, and so many milliseconds at most. The more of a key comes
 /// into one step, the fewer records are written.
 const GATHER_SHARE: i64 = 4;
-const GATHER_MS_MAX: i64 = 4_000;
+const GATHER_MS_MAX: i64 = 10_000;
 
 /// What waits, by input.
 #[derive(Default)]
@@ -86,7 +86,8 @@ impl Waiting {
             let Some(first) = input.records().next() else { return !input.batches.is_empty() };
             let late = now.saturating_sub(since(at, first));
             let patience = (late / GATHER_SHARE).min(GATHER_MS_MAX);
-            full || clock - *input.since.get_or_insert(clock) >= patience
+            // Before the first tick there is no clock to wait by: what may wait waits for that.
+            full || patience <= 0 || clock > 0 && clock - *input.since.get_or_insert(clock) >= patience
         })
     }
 }
@@ -128,6 +129,15 @@ mod tests {
         waiting.push(0, batch(3..4, 4));
         assert_eq!(next(&mut waiting, 3 + 1_000_000, 9000), None, "it gathers anew");
         assert_eq!(next(&mut waiting, 3 + 1_000_000, 9000 + GATHER_MS_MAX), Some(0));
+    }
+
+    #[test]
+    fn without_a_clock_what_is_late_waits_for_the_first_tick_to_wait_by() {
+        let mut waiting = Waiting::new(1);
+        waiting.push(0, batch(0..1, 1));
+        assert_eq!(next(&mut waiting, 400, 0), None);
+        assert_eq!(next(&mut waiting, 400, 1_700_000_000_000), None);
+        assert_eq!(next(&mut waiting, 400, 1_700_000_000_100), Some(0));
     }
 
     #[test]
