@@ -9,4 +9,7 @@ mod run;
 mod site;
 mod travellers;
 
+pub use households::{Households, INPUTS as HOUSEHOLD_INPUTS};
 pub use run::{Config, run, run_with};
+pub use site::{GridMap, Site};
+pub use travellers::{INPUTS as TRAVELLER_INPUTS, Travellers};

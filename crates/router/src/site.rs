@@ -6,7 +6,7 @@ use domain::{Clock, policy};
 use eventlog::drive::Tables;
 use eventlog::schemas::Schemas;
 use eventlog::table::{Change, FileStore, MemoryStore, Small, Store, StoreError, Table};
-use eventlog::{Log, LogError};
+use eventlog::{Log, LogError, Record};
 use events::topics::{GRIDS, HOUSEHOLDS, IDENTIFIERS, MANDATES, POLICIES, POLICY_KEY};
 use events::{Codec, CodecError, GridEntry, HouseholdEntry, Identifier, IdentifierLink, Mandate, Policy};
 use foldhash::fast::RandomState;
@@ -25,13 +25,33 @@ pub struct Site {
     schemas: Arc<Schemas>,
     /// Schema ids that no record of ours has; asked for at the next catching up.
     unknown_schemas: Mutex<HashSet<u32>>,
+    tables: From,
+    grid_snapshot: RwLock<Arc<GridMap>>,
+    entries: Arc<Entries>,
+}
+
+/// Where the tables come from.
+enum From {
+    /// Followed by tasks of this process.
+    Followed(Followed),
+    /// Told record by record.
+    Told(RwLock<Told>),
+}
+
+struct Followed {
     mandates: Arc<Small<Mandate>>,
     policies: Arc<Small<Policy>>,
     grids: Arc<Small<GridEntry>>,
-    grid_snapshot: RwLock<Arc<GridMap>>,
     identifiers: Arc<Table>,
     households: Arc<Table>,
-    entries: Arc<Entries>,
+}
+
+#[derive(Default)]
+struct Told {
+    mandates: HashMap<String, Arc<Mandate>>,
+    policy: Option<Arc<Policy>>,
+    grids: GridMap,
+    links: HashMap<String, IdentifierLink>,
 }
 
 /// Grids by their code.
@@ -63,16 +83,43 @@ impl Site {
             partitions,
             schemas,
             unknown_schemas: Mutex::default(),
-            mandates,
-            policies,
-            grids,
+            tables: From::Followed(Followed { mandates, policies, grids, identifiers, households }),
             grid_snapshot: RwLock::default(),
-            identifiers,
-            households,
             entries,
         };
         site.refresh_grids();
         Ok(Arc::new(site))
+    }
+
+    /// A site whose tables are told record by record with [`Site::take`]: for owners that are moved by hand, without a runtime. Nothing
+    /// is followed; catching up, and telling what changed, are up to whoever moves them.
+    pub fn told(schemas: Arc<Schemas>, clock: Clock, partitions: i32) -> Arc<Site> {
+        let entries = Arc::new(Entries { schemas: schemas.clone(), kept: RwLock::default() });
+        let tables = From::Told(RwLock::default());
+        let (unknown_schemas, grid_snapshot) = (Mutex::default(), RwLock::default());
+        Arc::new(Site { clock, partitions, schemas, unknown_schemas, tables, grid_snapshot, entries })
+    }
+
+    /// The next record of a table's topic, where the tables are told; a site that follows its tables passes it over.
+    ///
+    /// # Errors
+    /// The value cannot be decoded; what stood there before stays.
+    pub fn take(&self, topic: &str, record: &Record) -> Result<(), CodecError> {
+        let (From::Told(told), Ok(key)) = (&self.tables, std::str::from_utf8(&record.key)) else { return Ok(()) };
+        let (codec, value) = (self.codec(), record.value.as_deref());
+        let mut told = told.write();
+        match topic {
+            MANDATES => set(&mut told.mandates, key, value.map(|value| codec.decode(value)).transpose()?.map(Arc::new)),
+            POLICIES => told.policy = value.map(|value| codec.decode(value)).transpose()?.map(Arc::new),
+            IDENTIFIERS => set(&mut told.links, key, value.map(|value| codec.decode(value)).transpose()?),
+            GRIDS => {
+                set(&mut told.grids, key, value.map(|value| codec.decode(value)).transpose()?);
+                *self.grid_snapshot.write() = Arc::new(told.grids.clone());
+            }
+            HOUSEHOLDS => self.entries.apply(&[(key, value)]),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The codec of now.
@@ -82,12 +129,19 @@ impl Site {
 
     /// A mandate by its id.
     pub fn mandate(&self, id: &str) -> Option<Arc<Mandate>> {
-        self.mandates.get(id)
+        match &self.tables {
+            From::Followed(tables) => tables.mandates.get(id),
+            From::Told(told) => told.read().mandates.get(id).cloned(),
+        }
     }
 
     /// The policy in force, or the default.
     pub fn policy(&self) -> Arc<Policy> {
-        self.policies.get(POLICY_KEY).unwrap_or_else(|| Arc::new(policy::default_policy()))
+        let policy = match &self.tables {
+            From::Followed(tables) => tables.policies.get(POLICY_KEY),
+            From::Told(told) => told.read().policy.clone(),
+        };
+        policy.unwrap_or_else(|| Arc::new(policy::default_policy()))
     }
 
     /// The grids of now.
@@ -103,7 +157,10 @@ impl Site {
     /// The households of an identifier.
     pub fn links(&self, identifier: &Identifier) -> Option<IdentifierLink> {
         let decode = |value: &[u8]| self.codec().decode::<IdentifierLink>(value);
-        let link = identifier.token.with_hex(|token| self.identifiers.with(token, decode))?;
+        let link = identifier.token.with_hex(|token| match &self.tables {
+            From::Followed(tables) => tables.identifiers.with(token, decode),
+            From::Told(told) => told.read().links.get(token).cloned().map(Ok),
+        })?;
         link.inspect_err(|error| tracing::warn!(%error, "an identifier's links cannot be read")).ok()
     }
 
@@ -116,7 +173,8 @@ impl Site {
     }
 
     fn refresh_grids(&self) {
-        let grids = self.grids.all().into_iter().map(|(code, grid)| (code, (*grid).clone())).collect();
+        let From::Followed(tables) = &self.tables else { return };
+        let grids = tables.grids.all().into_iter().map(|(code, grid)| (code, (*grid).clone())).collect();
         *self.grid_snapshot.write() = Arc::new(grids);
     }
 
@@ -136,11 +194,13 @@ impl Site {
                 }
             });
         };
-        forward(IDENTIFIERS, self.identifiers.subscribe(), travellers);
-        forward(HOUSEHOLDS, self.households.subscribe(), households.clone());
-        forward(GRIDS, self.grids.subscribe(), households.clone());
-        forward(MANDATES, self.mandates.subscribe(), households.clone());
-        forward(POLICIES, self.policies.subscribe(), households);
+        if let From::Followed(tables) = &self.tables {
+            forward(IDENTIFIERS, tables.identifiers.subscribe(), travellers);
+            forward(HOUSEHOLDS, tables.households.subscribe(), households.clone());
+            forward(GRIDS, tables.grids.subscribe(), households.clone());
+            forward(MANDATES, tables.mandates.subscribe(), households.clone());
+            forward(POLICIES, tables.policies.subscribe(), households);
+        }
         (first, second)
     }
 }
@@ -169,12 +229,13 @@ impl Tables for Site {
                 tracing::warn!(id, %error, "a schema id stays unknown");
             }
         }
-        self.mandates.catch_up().await?;
-        self.policies.catch_up().await?;
-        self.grids.catch_up().await?;
+        let From::Followed(tables) = &self.tables else { return Ok(()) };
+        tables.mandates.catch_up().await?;
+        tables.policies.catch_up().await?;
+        tables.grids.catch_up().await?;
         self.refresh_grids();
-        self.identifiers.catch_up().await?;
-        self.households.catch_up().await
+        tables.identifiers.catch_up().await?;
+        tables.households.catch_up().await
     }
 }
 
@@ -208,22 +269,7 @@ impl Store for EntryStore {
     }
 
     fn apply(&self, changes: &[Change<'_>]) -> Result<(), StoreError> {
-        let codec = self.0.schemas.codec();
-        let mut kept = self.0.kept.write();
-        for (key, value) in changes {
-            match value {
-                Some(note) if key.starts_with('\0') => drop(kept.notes.insert((*key).into(), note.to_vec())),
-                None => drop(kept.values.remove(*key)),
-                Some(value) => match codec.decode::<HouseholdEntry>(value) {
-                    Ok(entry) => {
-                        let grid = kept.grids.get(entry.grid.as_str()).cloned().unwrap_or_else(|| Arc::from(entry.grid.as_str()));
-                        kept.grids.insert(grid.clone());
-                        kept.values.insert((*key).into(), (entry.version, grid));
-                    }
-                    Err(error) => tracing::warn!(%error, "a household's entry cannot be read"),
-                },
-            }
-        }
+        self.0.apply(changes);
         Ok(())
     }
 
@@ -238,5 +284,33 @@ impl Store for EntryStore {
 
     fn len(&self) -> usize {
         self.0.kept.read().values.len()
+    }
+}
+
+impl Entries {
+    fn apply(&self, changes: &[Change<'_>]) {
+        let codec = self.schemas.codec();
+        let mut kept = self.kept.write();
+        for (key, value) in changes {
+            match value {
+                Some(note) if key.starts_with('\0') => drop(kept.notes.insert((*key).into(), note.to_vec())),
+                None => drop(kept.values.remove(*key)),
+                Some(value) => match codec.decode::<HouseholdEntry>(value) {
+                    Ok(entry) => {
+                        let grid = kept.grids.get(entry.grid.as_str()).cloned().unwrap_or_else(|| Arc::from(entry.grid.as_str()));
+                        kept.grids.insert(grid.clone());
+                        kept.values.insert((*key).into(), (entry.version, grid));
+                    }
+                    Err(error) => tracing::warn!(%error, "a household's entry cannot be read"),
+                },
+            }
+        }
+    }
+}
+
+fn set<T>(map: &mut HashMap<String, T, impl std::hash::BuildHasher>, key: &str, value: Option<T>) {
+    match value {
+        Some(value) => drop(map.insert(key.to_owned(), value)),
+        None => drop(map.remove(key)),
     }
 }
