@@ -1,11 +1,13 @@
 //! End-to-end tests, and the two long checks behind `cargo xtask kill` and `cargo xtask latency`: here is what they share.
 //! All of it works from the outside, on the real binary.
 
+pub mod core_speed;
 pub mod drain;
 pub mod kill;
 pub mod latency;
 pub mod log_choice;
 pub mod process;
 pub mod register;
+pub mod sim;
 pub mod table_load;
 pub mod topics;

@@ -5,6 +5,7 @@ use crate::limits::{EVIDENCE_MAX, PUSHED_OUT_MAX, SIGNALS_MAX};
 use crate::policy;
 use events::time::{DAY_MS, china_day};
 use events::{Code, Direction, Evidence, Level, Millis, Outcome, PushedOut, Signal, SourceKind, Stay, TaskState};
+use std::cmp::Reverse;
 
 /// Where a signal stands in the record: stay and place in it.
 pub(super) type At = (usize, usize);
@@ -47,6 +48,9 @@ impl Household<'_> {
     /// A screening of the household or of the traveller answers it, by its own time of observation, also before the screening.
     pub(super) fn is_answered(&self, at: At) -> bool {
         let signal = self.signal(at);
+        if self.task.covers.is_empty() && self.task.stays[at.0].covers.is_empty() {
+            return false;
+        }
         let level = policy::signal_level(self.context.policy, signal).unwrap_or(Level::Low);
         let rises = |cover: Level| self.context.policy.rescreen_when_risk_rises && level > cover;
         let mut covers = self.task.covers.iter().chain(&self.task.stays[at.0].covers);
@@ -146,7 +150,7 @@ impl Household<'_> {
         if !self.visible {
             return;
         }
-        let mut evidence = self.evidence();
+        let mut evidence: Vec<At> = self.all_evidence().collect();
         let levels = evidence.iter().filter_map(|at| policy::signal_level(self.context.policy, self.signal(*at)));
         let priority = levels.max().unwrap_or(Level::Low);
         if priority != self.task.priority {
@@ -154,8 +158,15 @@ impl Household<'_> {
             self.task.due_at = self.task.due_at.map(|due| due.min(due_at)).or(Some(due_at));
             self.task.priority = priority;
         }
-        evidence.sort_by_key(|at| self.signal(*at).observed_at);
-        let newest = evidence.iter().rev().take(EVIDENCE_MAX).map(|at| {
+        let newest_first = |at: &At| Reverse((self.signal(*at).observed_at, self.signal(*at).taken_at, *at));
+        if evidence.len() > EVIDENCE_MAX {
+            evidence.select_nth_unstable_by_key(EVIDENCE_MAX, newest_first);
+            evidence.truncate(EVIDENCE_MAX);
+        }
+        evidence.sort_unstable_by_key(newest_first);
+        let mut shown = std::mem::take(&mut self.task.evidence);
+        shown.clear();
+        shown.extend(evidence.iter().map(|at| {
             let signal = self.signal(*at);
             Evidence {
                 event_id: signal.event_id.into(),
@@ -163,8 +174,8 @@ impl Household<'_> {
                 observed_at: signal.observed_at,
                 origin_division: signal.origin_division.clone(),
             }
-        });
-        self.task.evidence = newest.collect();
+        }));
+        self.task.evidence = shown;
     }
 
     /// Keeps of a stay the first signal and the newest 7, of the household the newest 128 digests. Only what was said and acknowledged
