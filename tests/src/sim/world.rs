@@ -1,0 +1,496 @@
+//! One simulated site on one thread from one seed: a log with faults, two to five router processes, inboxes, workers, and a judge who is
+//! told all of it. What is drawn at a moment depends on that moment, so that a smaller script leaves much of the rest as it was.
+
+use super::life::{Kind, Life, Process};
+use super::mutant::Mutant;
+use super::readers::{Inbox, Witness};
+use domain::Clock;
+use domain::mandate::in_force;
+use eventlog::owner::{Event, Owner};
+use eventlog::schemas::Schemas;
+use eventlog::simulated::{Faults, Handle, SimulatedCore};
+use eventlog::{Append, NewTopic};
+use events::time::{DAY_MS, HOUR_MS};
+use events::topics::*;
+use events::{Codec, Event as Arrival, Mandate, Millis};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use router::Site;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use testkit::sim::script::{Deed, Finding, MANDATE, Seen, Step, What};
+use testkit::sim::workers::Crew;
+
+/// Nobody's clock or table may be further behind, in milliseconds: the judge allows an hour.
+const BEHIND_MS: i64 = 10 * 60_000;
+/// Nothing is on its way for longer, in milliseconds.
+const ON_THE_WAY_MS: i64 = 6 * HOUR_MS;
+/// Rounds in which everything comes to rest, or never will.
+const ROUNDS_MAX: usize = 120;
+
+/// A site, and everybody at it.
+pub(super) struct World<'a> {
+    pub core: SimulatedCore,
+    pub random: SmallRng,
+    pub partitions: i32,
+    pub mutant: Option<Mutant>,
+    pub processes: Vec<Process>,
+    /// By partition: who has it.
+    pub assigned: Vec<usize>,
+    /// How often each kind of trouble was made.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// What is wrong that no judge is needed for.
+    pub broken: Vec<Finding>,
+    pub inboxes: Vec<Inbox>,
+    pub witness: Witness,
+    seed: u64,
+    writer: Handle,
+    schemas: Arc<Schemas>,
+    codec: Arc<Codec>,
+    crew: Crew,
+    mandate: Option<Mandate>,
+    deeds: BTreeMap<(Millis, u64), Deed>,
+    sequence: u64,
+    claims: u64,
+    seen: &'a mut dyn FnMut(&Seen),
+}
+
+/// Who plays.
+pub(super) struct Cast {
+    pub seed: u64,
+    pub mutant: Option<Mutant>,
+    pub crew: Crew,
+    pub schemas: Arc<Schemas>,
+}
+
+impl<'a> World<'a> {
+    pub fn new(cast: Cast, seen: &'a mut dyn FnMut(&Seen)) -> World<'a> {
+        let Cast { seed, mutant, crew, schemas } = cast;
+        let mut random = SmallRng::seed_from_u64(seed);
+        let partitions = random.random_range(1..=3);
+        let mut core = SimulatedCore::new(seed, Faults::default());
+        let mut broken = Vec::new();
+        for topic in topics(partitions, mutant) {
+            broken.extend(core.create_topic(&topic).err().map(|error| Finding { law: 2, what: error.to_string() }));
+        }
+        let (writer, codec) = (core.open(), schemas.codec());
+        let processes = random.random_range(2..=5);
+        let mut world = World {
+            core,
+            partitions,
+            mutant,
+            processes: Vec::new(),
+            assigned: (0..partitions as usize).map(|at| at % processes).collect(),
+            counts: BTreeMap::new(),
+            broken,
+            inboxes: (0..3).map(|at| Inbox::new(partitions, at == 1 && mutant == Some(Mutant::ReaderTakesStale))).collect(),
+            witness: Witness::new(partitions),
+            random,
+            seed,
+            writer,
+            schemas,
+            codec,
+            crew,
+            mandate: None,
+            deeds: BTreeMap::new(),
+            sequence: 0,
+            claims: 0,
+            seen,
+        };
+        for _ in 0..processes {
+            let process = world.new_process();
+            world.processes.push(process);
+        }
+        world
+    }
+
+    /// Plays a script to its end.
+    pub fn play(&mut self, script: &[Step]) {
+        let mut rested = Millis(0);
+        for step in script {
+            self.work_until(step.at);
+            self.comes_to(step.at);
+            if self.random.random_bool(0.15) && self.settle() && step.at.0 - rested.0 > DAY_MS {
+                rested = step.at;
+                self.rest();
+            }
+            let mut step = step.clone();
+            step.at = self.now();
+            (self.seen)(&Seen::Step(step.clone()));
+            self.write_step(step.what);
+            let moves = if self.random.random_bool(0.3) { 0 } else { self.random.random_range(0..40) };
+            (0..moves).for_each(|_| self.make_move());
+        }
+        self.work_until(Millis(self.now().0 + DAY_MS));
+        if self.settle() {
+            self.rest();
+        }
+        // Whatever compaction may keep, somebody who comes now finds the same.
+        self.core.advance(3 * DAY_MS);
+        for partition in 0..self.partitions {
+            let _ = self.core.compact(TASKS, partition);
+            let _ = self.core.compact(TRAVELLERS, partition);
+        }
+        let newcomer = self.newcomer();
+        (self.seen)(&Seen::View("a reader who comes after compaction".into(), newcomer));
+        *self.counts.entry("stale records").or_default() += self.witness.stale;
+    }
+
+    pub fn note(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    pub fn now(&self) -> Millis {
+        Millis(self.core.now_ms())
+    }
+
+    pub fn new_process(&mut self) -> Process {
+        let mut process = Process::new(Site::told(self.schemas.clone(), Clock::Wall, self.partitions));
+        process.read_tables(&self.core, self.partitions, usize::MAX, None);
+        process
+    }
+
+    /// One step of the log, and what it stored is seen.
+    pub fn step_core(&mut self) -> bool {
+        let moved = self.core.step();
+        if moved && let Err(what) = self.witness.look(&self.core, &self.codec, &mut *self.seen) {
+            self.broken.push(Finding { law: 2, what });
+        }
+        moved
+    }
+
+    fn quiet_core(&mut self) {
+        while self.step_core() {}
+    }
+
+    /// Written by a gateway, an importer, an inbox: they try until it stands.
+    fn write(&mut self, topic: &'static str, partition: i32, key: &str, value: Option<Vec<u8>>) {
+        let faults = std::mem::take(&mut self.core.faults);
+        let (key, value) = (key.to_owned().into(), value.map(Into::into));
+        let append = Append { topic: topic.into(), partition, key, value, ..Append::default() };
+        if let Ok(ticket) = self.core.append(self.writer, vec![append]) {
+            while self.core.answer(ticket).is_none() && self.step_core() {}
+        }
+        self.core.faults = faults;
+    }
+
+    fn write_keyed(&mut self, topic: &'static str, key: &str, value: Option<Vec<u8>>) {
+        self.write(topic, partition_of(key.as_bytes(), self.partitions), key, value);
+    }
+
+    fn write_step(&mut self, what: What) {
+        let codec = self.codec.clone();
+        match what {
+            What::Grid(code, grid) => self.write_keyed(GRIDS, &code, grid.map(|grid| codec.encode(&grid))),
+            What::Entry(household, entry) => {
+                self.write_keyed(HOUSEHOLDS, &household_key(MANDATE, &household), entry.map(|entry| codec.encode(&entry)));
+            }
+            What::Link(token, link) => self.write_keyed(IDENTIFIERS, &token.to_string(), link.map(|link| codec.encode(&link))),
+            What::Mandate(mandate) => {
+                self.write_keyed(MANDATES, &mandate.id, Some(codec.encode(&mandate)));
+                self.mandate = Some(mandate);
+            }
+            What::Policy(policy) => self.write_keyed(POLICIES, POLICY_KEY, Some(codec.encode(&policy))),
+            What::Event(event, _) => {
+                let head = event.head();
+                let traveller = events::traveller_id(head.identifiers, head.destination.map(|to| &*to.grid)).unwrap_or_default();
+                let partition = traveller_partition(&traveller, self.partitions);
+                let value = match &*event {
+                    Arrival::Checkpoint(event) => codec.encode(event),
+                    Arrival::Highway(event) => codec.encode(event),
+                    Arrival::Telecom(event) => codec.encode(event),
+                };
+                self.write(of_kind(event.kind()), partition, &traveller, Some(value));
+            }
+        }
+    }
+
+    /// Workers do what is due by then.
+    fn work_until(&mut self, until: Millis) {
+        while let Some(entry) = self.deeds.first_entry().filter(|entry| entry.key().0 <= until) {
+            let deed = entry.remove();
+            self.comes_to(deed.at);
+            let value = self.codec.encode(&deed.action);
+            (self.seen)(&Seen::Deed(deed.clone()));
+            self.write_keyed(ACTIONS, &deed.key, Some(value));
+            (0..self.random.random_range(0..25)).for_each(|_| self.make_move());
+        }
+    }
+
+    /// Time passes. Whoever runs knows it before anything else, as a tick a minute would have told.
+    fn comes_to(&mut self, at: Millis) {
+        let gap = at.0 - self.now().0;
+        if gap > ON_THE_WAY_MS {
+            self.settle();
+        } else if gap > BEHIND_MS {
+            self.finish_take_overs();
+        }
+        self.core.advance((at.0 - self.now().0).max(0));
+        self.random = SmallRng::seed_from_u64(self.seed ^ (at.0 as u64).rotate_left(20));
+        self.core.faults = self.faults();
+        if gap > BEHIND_MS {
+            for at in 0..self.processes.len() {
+                if self.processes[at].runs() {
+                    self.refresh(at);
+                }
+            }
+        }
+    }
+
+    fn faults(&mut self) -> Faults {
+        let bad = self.random.random_bool(0.3);
+        let share = |share: f64| if bad { share } else { 0.0 };
+        Faults { lose: share(0.01), lose_answer: share(0.01), clean: 0.03 }
+    }
+
+    /// A process learns what time it is, and what the tables say.
+    pub fn refresh(&mut self, at: usize) {
+        let (now, mutant) = (self.now().0, self.mutant);
+        self.processes[at].read_tables(&self.core, self.partitions, usize::MAX, mutant);
+        for life in 0..self.processes[at].lives.len() {
+            if self.processes[at].lives[life].owner.is_active() {
+                self.processes[at].tell(life, Event::Tick(now), &mut self.core, mutant);
+            }
+        }
+        self.quiet_core();
+        for life in 0..self.processes[at].lives.len() {
+            self.processes[at].read_own(life, usize::MAX, &mut self.core, mutant);
+        }
+    }
+
+    /// Nobody is in the middle of a take-over when time passes.
+    fn finish_take_overs(&mut self) {
+        for _ in 0..6 {
+            self.quiet_core();
+            let mut taking_over = false;
+            for at in 0..self.processes.len() {
+                for life in 0..self.processes[at].lives.len() {
+                    let one = &self.processes[at].lives[life];
+                    if !self.processes[at].runs() || one.gone || one.owner.is_active() {
+                        continue;
+                    }
+                    taking_over = true;
+                    while self.processes[at].answer(life, 0, &mut self.core, self.mutant).is_some() {}
+                    self.processes[at].read_own(life, usize::MAX, &mut self.core, self.mutant);
+                    self.processes[at].tables_ready(life, &mut self.core, self.partitions, self.mutant);
+                }
+            }
+            if !taking_over {
+                return;
+            }
+        }
+    }
+
+    /// A process claims what is assigned to it and not claimed yet.
+    pub fn claim(&mut self, at: usize) {
+        for partition in 0..self.partitions {
+            for kind in Kind::ALL {
+                let holds = self.processes[at].lives.iter().any(|life| life.kind == kind && life.partition == partition && !life.gone);
+                if self.assigned[partition as usize] != at || !self.processes[at].runs() || holds {
+                    continue;
+                }
+                let (cached, newest) = (self.random.random_bool(0.7), self.random.random_bool(0.6));
+                let cache = self.processes[at].cache(&self.core, kind, partition, newest).filter(|_| cached);
+                if cache.is_some() {
+                    self.note(if newest { "newest caches used" } else { "old caches used" });
+                }
+                self.claims += 1;
+                let logic = kind.logic(self.processes[at].site.clone(), self.mutant);
+                let (rules, claim) = (Mutant::rules(self.mutant), format!("claim-{}", self.claims));
+                let fold = eventlog::fencing::Fold { highest_epoch: cache.as_ref().map_or(0, |cache| cache.highest_epoch) };
+                let (owner, commands) = Owner::new(kind.topic(), partition, kind.inputs().to_vec(), rules, logic, &claim, cache);
+                let (handle, tail) = (self.core.open(), owner.tail());
+                let process = &mut self.processes[at];
+                process.lives.push(Life {
+                    kind,
+                    partition,
+                    owner,
+                    handle,
+                    tail,
+                    inputs: None,
+                    under_way: Vec::new(),
+                    wants_tables: false,
+                    changes: Default::default(),
+                    gone: false,
+                    fold,
+                });
+                process.obey(process.lives.len() - 1, commands, &mut self.core, self.mutant);
+            }
+        }
+    }
+
+    /// An inbox reads on; the first one's workers see what is new.
+    pub fn read_inbox(&mut self, which: usize, partition: usize, most: usize) {
+        let skip = which == 2 && self.mutant == Some(Mutant::ReaderSkips) && self.random.random_bool(0.1);
+        let new = self.inboxes[which].read(&self.core, &self.codec, partition, most, skip);
+        if which == 0 {
+            self.show(new);
+        }
+    }
+
+    fn show(&mut self, new: Vec<(String, events::Task)>) {
+        let now = self.now();
+        if !self.mandate.as_ref().is_some_and(|mandate| in_force(mandate, now)) {
+            return;
+        }
+        for (key, task) in new {
+            for deed in self.crew.see(&key, &task, now) {
+                self.sequence += 1;
+                self.deeds.insert((deed.at, self.sequence), deed);
+            }
+        }
+    }
+
+    /// Everybody wakes up and does all there is to do. Answers whether all has come to rest.
+    pub fn settle(&mut self) -> bool {
+        self.core.faults = Faults { clean: 0.03, ..Faults::default() };
+        for at in 0..self.processes.len() {
+            self.wake(at);
+        }
+        for partition in 0..self.assigned.len() {
+            let at = self.assigned[partition];
+            if !self.processes[at].alive {
+                self.revive(at);
+            }
+        }
+        for round in 0..ROUNDS_MAX {
+            // Ticks last: a position is written now and then for ever, and what came of it is read before anybody looks.
+            for ticks in [true, false] {
+                (0..self.processes.len()).for_each(|at| self.work_off(at, round, ticks));
+            }
+            let new = self.inboxes[0].catch_up(&self.core, &self.codec);
+            self.show(new);
+            if self.at_rest() {
+                return true;
+            }
+            self.core.advance(5000);
+        }
+        let what = format!("the site does not come to rest: {}", self.restless());
+        self.broken.push(Finding { law: 2, what });
+        false
+    }
+
+    fn work_off(&mut self, at: usize, round: usize, ticks: bool) {
+        if !self.processes[at].alive {
+            return;
+        }
+        // Whom the group has told by now lets go.
+        let assigned = self.assigned.clone();
+        let keeps = |life: &Life| !life.gone && (round < 8 || assigned[life.partition as usize] == at);
+        self.processes[at].lives.retain(keeps);
+        self.claim(at);
+        self.quiet_core();
+        let (now, mutant) = (self.now().0, self.mutant);
+        self.processes[at].read_tables(&self.core, self.partitions, usize::MAX, mutant);
+        for life in 0..self.processes[at].lives.len() {
+            let inputs = self.processes[at].lives[life].kind.inputs().len();
+            let process = &mut self.processes[at];
+            while process.answer(life, 0, &mut self.core, mutant).is_some() {}
+            process.read_own(life, usize::MAX, &mut self.core, mutant);
+            process.tables_ready(life, &mut self.core, self.partitions, mutant);
+            while process.tell_change(life, &mut self.core, mutant) {}
+            for input in 0..inputs {
+                process.read_input(life, input, usize::MAX, &mut self.core, mutant);
+            }
+            if ticks {
+                process.tell(life, Event::Tick(now), &mut self.core, mutant);
+            }
+        }
+        self.quiet_core();
+    }
+
+    fn is_done(&self, life: &Life) -> bool {
+        let end = |topic: &str| self.core.offsets(topic, life.partition).map_or(0, |(_, end)| end);
+        let positions = life.owner.positions();
+        let passed = positions.iter().all(|at| at.offset >= end(&at.topic)) && !positions.is_empty();
+        let quiet = life.owner.is_idle() && life.under_way.is_empty() && life.changes.is_empty() && !life.wants_tables && !life.gone;
+        passed && quiet && life.tail == end(life.kind.topic())
+    }
+
+    fn at_rest(&self) -> bool {
+        let lives = || self.processes.iter().flat_map(|process| &process.lives);
+        lives().count() == 2 * self.partitions as usize && lives().all(|life| self.is_done(life))
+    }
+
+    fn restless(&self) -> String {
+        let of = |(at, process): (usize, &Process)| {
+            let lives = process.lives.iter().filter(|life| !self.is_done(life));
+            let doing = |life: &Life| {
+                let (kind, partition, positions) = (life.kind, life.partition, life.owner.positions());
+                let end = |input: &&str| self.core.offsets(input, partition).map_or(0, |(_, end)| end);
+                let ends: Vec<i64> = kind.inputs().iter().map(end).collect();
+                let passed: Vec<i64> = positions.iter().map(|at| at.offset).collect();
+                let (idle, under_way, changes) = (life.owner.is_idle(), life.under_way.len(), life.changes.len());
+                let waits = format!("idle {idle}, {under_way} under way, {changes} changes, tables {}", life.wants_tables);
+                format!("process {at} {kind:?} {partition}: {passed:?} of {ends:?}, read {:?}, {waits}", life.inputs)
+            };
+            lives.map(doing).collect::<Vec<_>>()
+        };
+        let lives: Vec<String> = self.processes.iter().enumerate().flat_map(of).collect();
+        if lives.is_empty() { "somebody is missing".to_owned() } else { lives.join(", ") }
+    }
+
+    fn newcomer(&self) -> BTreeMap<String, events::Task> {
+        let mut newcomer = Inbox::new(self.partitions, false);
+        newcomer.catch_up(&self.core, &self.codec);
+        newcomer.tasks
+    }
+
+    /// All is quiet: the judge looks, and every reader holds the same.
+    fn rest(&mut self) {
+        let now = self.now();
+        (self.seen)(&Seen::Rest(now));
+        for at in 0..self.inboxes.len() {
+            let new = self.inboxes[at].catch_up(&self.core, &self.codec);
+            if at == 0 {
+                self.show(new);
+            }
+            (self.seen)(&Seen::View(format!("inbox {at}"), self.inboxes[at].tasks.clone()));
+        }
+        let newcomer = self.newcomer();
+        (self.seen)(&Seen::View("a newcomer".into(), newcomer));
+        for process in &self.processes {
+            for life in process.lives.iter().filter(|life| life.kind == Kind::Household) {
+                let of = |(key, value): (&Arc<str>, &bytes::Bytes)| Some((key.to_string(), self.codec.decode(value).ok()?));
+                let held: BTreeMap<String, events::Task> = life.owner.states().iter().filter_map(of).collect();
+                let all = self.inboxes[0].tasks.iter();
+                let wanted = all.filter(|(key, _)| partition_of(key.as_bytes(), self.partitions) == life.partition);
+                if !held.iter().eq(wanted) {
+                    let what = format!("the owner of partition {} holds something else than the topic", life.partition);
+                    self.broken.push(Finding { law: 3, what });
+                }
+            }
+        }
+        for input in TRAVELLER_AND_HOUSEHOLD_INPUTS {
+            let letters = (0..self.partitions).map(|at| self.core.offsets(&dead_letters("router", input), at).map_or(0, |(_, end)| end));
+            if letters.sum::<i64>() > 0 {
+                self.broken.push(Finding { law: 2, what: format!("{input} has dead letters") });
+            }
+        }
+    }
+}
+
+const TRAVELLER_AND_HOUSEHOLD_INPUTS: [&str; 6] = [CHECKPOINT, HIGHWAY, TELECOM, RETURNS, ARRIVALS, ACTIONS];
+
+/// As they are set up for a site.
+fn topics(partitions: i32, mutant: Option<Mutant>) -> Vec<NewTopic> {
+    let lag = if mutant == Some(Mutant::CompactionAtOnce) { 0 } else { MIN_COMPACTION_LAG_MS };
+    let setting = |name: &str, value: String| (name.to_owned(), value);
+    let of = |topic: &TopicSpec| {
+        let settings = match topic.kept {
+            Kept::Compacted => vec![
+                setting("cleanup.policy", "compact".into()),
+                setting("min.compaction.lag.ms", lag.to_string()),
+                setting("delete.retention.ms", DELETE_RETENTION_MS.to_string()),
+            ],
+            Kept::For(ms) => vec![setting("cleanup.policy", "delete".into()), setting("retention.ms", ms.to_string())],
+        };
+        NewTopic { name: topic.name.to_owned(), partitions, settings }
+    };
+    let letters = TRAVELLER_AND_HOUSEHOLD_INPUTS.iter().map(|input| NewTopic {
+        name: dead_letters("router", input),
+        partitions,
+        settings: Vec::new(),
+    });
+    ALL.iter().map(of).chain(letters).collect()
+}
