@@ -44,6 +44,15 @@ enum Task {
     /// Loads the identifier table, cold and from its cache. `--entries N [--json]`
     #[command(disable_help_flag = true)]
     Table(kill::Args),
+    /// Simulates whole sites with faults, one from each seed. `--seeds N [--seed S] [--json]`
+    #[command(disable_help_flag = true)]
+    Sim(kill::Args),
+    /// Plays deliberate bugs until the simulation finds them. `[--only NAME] [--seed S] [--json]`
+    #[command(disable_help_flag = true)]
+    Mutants(kill::Args),
+    /// Simulates a large city on the pure core. `--households N --days D [--seed S] [--json]`
+    #[command(disable_help_flag = true)]
+    City(kill::Args),
     /// Checks compose file, manifests, image, topics, alerts and dashboard under deploy/.
     Deploy,
 }
@@ -57,6 +66,9 @@ fn main() -> ExitCode {
         Task::Latency(args) => latency::run(&args),
         Task::Bench(args) => kill::measure("bench", &args),
         Task::Table(args) => kill::measure("table", &args),
+        Task::Sim(args) => kill::measure("sim", &args),
+        Task::Mutants(args) => kill::measure("mutants", &args),
+        Task::City(args) => kill::measure("city", &args),
         Task::Deploy => deploy::run(),
     };
     match done {

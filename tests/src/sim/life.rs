@@ -67,6 +67,10 @@ impl Logic for Loop {
         self.real.changed(topic, keys, desk);
     }
 
+    fn time(&mut self, desk: &mut Desk<'_>) {
+        self.real.time(desk);
+    }
+
     fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>) {
         if self.mutant != Some(Mutant::NeverDelivered) {
             self.real.delivered(keys, desk);

@@ -5,7 +5,7 @@ use eventlog::fencing::{Fold, Verdict};
 use eventlog::simulated::SimulatedCore;
 use events::topics::{DECISIONS, TASKS};
 use events::{Codec, Decision, Millis, Task};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use testkit::sim::script::Seen;
 
 /// Sees what is stored, in the order in which it is stored.
@@ -13,6 +13,7 @@ pub(super) struct Witness {
     tasks: Vec<i64>,
     decisions: Vec<i64>,
     folds: Vec<Fold>,
+    known: BTreeSet<String>,
     /// Stale records so far.
     pub stale: u64,
 }
@@ -20,7 +21,7 @@ pub(super) struct Witness {
 impl Witness {
     pub fn new(partitions: i32) -> Witness {
         let none = vec![0; partitions as usize];
-        Witness { tasks: none.clone(), decisions: none.clone(), folds: vec![Fold::default(); none.len()], stale: 0 }
+        Witness { tasks: none.clone(), decisions: none.clone(), folds: vec![Fold::default(); none.len()], known: BTreeSet::new(), stale: 0 }
     }
 
     /// What is new. `Err`: a value cannot be read.
@@ -29,7 +30,12 @@ impl Witness {
             for record in news(core, TASKS, at, &mut self.tasks[at]) {
                 match self.folds[at].judge(&record) {
                     Verdict::Stale => self.stale += 1,
-                    Verdict::State => seen(&Seen::Task(Millis(record.timestamp), key(&record), task(codec, &record)?.map(Box::new))),
+                    // A stale record of a key that nobody holds is written over by nothing: nobody has lost anything.
+                    Verdict::State if record.value.is_none() && !self.known.contains(&key(&record)) => {}
+                    Verdict::State => {
+                        self.known.insert(key(&record));
+                        seen(&Seen::Task(Millis(record.timestamp), key(&record), task(codec, &record)?.map(Box::new)));
+                    }
                     Verdict::Claim | Verdict::Position(_) => {}
                 }
             }

@@ -49,6 +49,8 @@ pub(super) struct World<'a> {
     codec: Arc<Codec>,
     crew: Crew,
     mandate: Option<Mandate>,
+    /// When mandates begin and end, in milliseconds.
+    borders: Vec<i64>,
     deeds: BTreeMap<(Millis, u64), Deed>,
     sequence: u64,
     claims: u64,
@@ -92,6 +94,7 @@ impl<'a> World<'a> {
             codec,
             crew,
             mandate: None,
+            borders: Vec::new(),
             deeds: BTreeMap::new(),
             sequence: 0,
             claims: 0,
@@ -106,6 +109,11 @@ impl<'a> World<'a> {
 
     /// Plays a script to its end.
     pub fn play(&mut self, script: &[Step]) {
+        let borders = |step: &Step| match &step.what {
+            What::Mandate(mandate) => vec![step.at.0, mandate.valid_from.0, mandate.valid_until.0],
+            _ => Vec::new(),
+        };
+        self.borders = script.iter().flat_map(borders).collect();
         let mut rested = Millis(0);
         for step in script {
             self.work_until(step.at);
@@ -220,7 +228,9 @@ impl<'a> World<'a> {
     /// Time passes. Whoever runs knows it before anything else, as a tick a minute would have told.
     fn comes_to(&mut self, at: Millis) {
         let gap = at.0 - self.now().0;
-        if gap > ON_THE_WAY_MS {
+        // What is sent under a mandate is not on its way still when that ends: the judge knows no such delay.
+        let border = self.borders.iter().any(|border| (self.now().0..=at.0).contains(border));
+        if gap > ON_THE_WAY_MS || border {
             self.settle();
         } else if gap > BEHIND_MS {
             self.finish_take_overs();
