@@ -1,6 +1,6 @@
 //! Every bound in one place, with what it rests on.
 
-use events::time::DAY_MS;
+use events::time::{DAY_MS, HOUR_MS};
 
 /// An identifier of more households identifies nobody.
 pub const LINKS_MAX: usize = 8;
@@ -20,6 +20,9 @@ pub const GRIDS_MAX: usize = 8;
 pub const BATCH_SIGNALS_MAX: usize = 64;
 /// An outcome is taken until so long after its `at`, in milliseconds.
 pub const OUTCOME_AGE_MAX_MS: i64 = 28 * DAY_MS;
+/// A claim lapses so long after its assignee last did anything, in milliseconds: a day's round, a night, and no more, since meanwhile
+/// nobody else may go. An outcome that comes later from an offline phone is taken all the same.
+pub const CLAIM_LAPSES_MS: i64 = 24 * HOUR_MS;
 /// A household drops the signals of a traveller so long after letting it go, in milliseconds.
 pub const FORGET_AFTER_MS: i64 = 35 * DAY_MS;
 /// A decision's revision is the traveller's version times this, plus a count.

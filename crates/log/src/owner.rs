@@ -266,7 +266,15 @@ impl<L: Logic> Owner<L> {
         self.unsaved += batch.records.len();
         self.save(false, commands);
         self.advance(commands);
+        self.time(commands);
         self.pump(commands);
+    }
+
+    /// Its positions, read back, move now on: what is due by it is done, behind what is in flight. A step at a time, as for inputs.
+    fn time(&mut self, commands: &mut Vec<Command>) {
+        if self.phase == Phase::Active && self.steps.len() < STEPS_MAX {
+            self.step(None, commands, |logic, desk| logic.time(desk));
+        }
     }
 
     fn read(&mut self, record: &Record) {
@@ -442,6 +450,7 @@ impl<L: Logic> Owner<L> {
             self.append_own(positions, commands);
         }
         self.save(false, commands);
+        self.time(commands);
         self.pump(commands);
     }
 

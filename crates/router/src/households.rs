@@ -11,7 +11,7 @@ use events::topics::{ACTIONS, ARRIVALS, HOUSEHOLDS, split_key};
 use events::{Action, Arrival, ArrivalMessage, Codec, CodecError, Here, Mandate, Millis, Policy, Return, ReturnMessage, Task, Text};
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The topics that it reads.
@@ -28,6 +28,39 @@ pub struct Households {
     asked_grids: HashSet<Text>,
     /// Where records are put together.
     buffer: Vec<u8>,
+    due: Due,
+}
+
+/// When time alone changes which household: of each at most one moment, never later than the true one.
+#[derive(Default)]
+struct Due {
+    by_time: BTreeSet<(i64, Arc<str>)>,
+    by_key: HashMap<Arc<str>, i64, RandomState>,
+}
+
+impl Due {
+    /// A later moment than the one that is known changes nothing: then it is asked anew.
+    fn at(&mut self, key: &Arc<str>, at: i64) {
+        match self.by_key.get_mut(key) {
+            Some(known) if *known <= at => {}
+            Some(known) => {
+                self.by_time.remove(&(std::mem::replace(known, at), key.clone()));
+                self.by_time.insert((at, key.clone()));
+            }
+            None => {
+                self.by_key.insert(key.clone(), at);
+                self.by_time.insert((at, key.clone()));
+            }
+        }
+    }
+
+    /// The next household whose moment has come.
+    fn next(&mut self, now: i64) -> Option<Arc<str>> {
+        self.by_time.first().filter(|(at, _)| *at <= now)?;
+        let (_, key) = self.by_time.pop_first()?;
+        self.by_key.remove(&key);
+        Some(key)
+    }
 }
 
 /// What a step works with: the tables, looked up once, and the households that it has decoded and changed, encoded once at its end.
@@ -65,7 +98,7 @@ impl Households {
     pub fn new(site: Arc<Site>) -> Households {
         let codec = site.codec();
         let out = Outgoing::new(codec.clone(), site.partitions);
-        Households { site, codec, out, asked_schemas: HashSet::new(), asked_grids: HashSet::new(), buffer: Vec::new() }
+        Households { site, codec, out, asked_schemas: HashSet::new(), asked_grids: HashSet::new(), buffer: Vec::new(), due: Due::default() }
     }
 
     /// The tables and the codec of now, for a whole step.
@@ -136,6 +169,10 @@ impl Households {
     /// Encodes what changed; a record with something unsent is written again when that is acknowledged.
     fn close(&mut self, now: &mut Now, desk: &mut Desk<'_>) {
         for (key, opening) in now.opened.drain(..) {
+            if let Some(at) = household::due(&opening.task, &now.policy, self.site.clock) {
+                // What could not be done is not asked for again at once.
+                self.due.at(&key, at.0.max(desk.now + 1));
+            }
             if !opening.changed {
                 continue;
             }
@@ -269,6 +306,16 @@ impl Logic for Households {
         self.judge_again(concerned, false, desk);
     }
 
+    fn time(&mut self, desk: &mut Desk<'_>) {
+        let Some(first) = self.due.next(desk.now) else { return };
+        let (mut now, mut next) = (self.begin(), Some(first));
+        while let Some(key) = next {
+            self.apply_to(&key, &Input::Time, &mut now, desk);
+            next = if now.opened.len() < OPENED_MAX { self.due.next(desk.now) } else { None };
+        }
+        self.close(&mut now, desk);
+    }
+
     fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>) {
         self.codec = self.site.codec();
         for (key, _) in keys {
@@ -279,6 +326,10 @@ impl Logic for Households {
             if let Some(mut task) = self.load(&key, desk)
                 && household::acknowledged(&mut task)
             {
+                // What was unsent is not forgotten before.
+                if let Some(at) = household::due(&task, &self.site.policy(), self.site.clock) {
+                    self.due.at(&key, at.0.max(desk.now + 1));
+                }
                 desk.put(&key, self.codec.encode(&task));
             }
         }

@@ -241,7 +241,8 @@ impl Process {
     pub fn read_own(&mut self, at: usize, most: usize, core: &mut SimulatedCore, mutant: Option<Mutant>) -> bool {
         let life = &mut self.lives[at];
         let Ok(batch) = core.read(life.kind.topic(), life.partition, life.tail, most) else { return false };
-        if batch.next_offset == life.tail {
+        // Who claims nothing has nothing to read at first, and must begin all the same.
+        if batch.next_offset == life.tail && mutant != Some(Mutant::NoClaim) {
             return false;
         }
         life.tail = batch.next_offset;

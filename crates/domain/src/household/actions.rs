@@ -95,7 +95,7 @@ impl Household<'_> {
         Ok(if self.context.clock == Clock::Wall { at.min(now) } else { at })
     }
 
-    fn reopen(&mut self) {
+    pub(super) fn reopen(&mut self) {
         self.task.state = TaskState::Open;
         self.task.assignee = None;
     }

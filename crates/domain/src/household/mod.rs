@@ -9,6 +9,9 @@ mod episode;
 mod judge;
 mod signals;
 mod tables;
+mod time;
+
+pub use time::due;
 
 use crate::Clock;
 use events::{Action, Arrival, Covered, Decision, GridEntry, JudgedBy, Left, Level, Mandate, Millis, Policy, Task, TaskState, Text};
@@ -61,6 +64,8 @@ pub enum Input<'a> {
     Action(&'a Action),
     /// Registry, policy, mandate or grid changed, or an owner has taken over: judge again what may be judged again.
     Tables,
+    /// Time has passed: what is due by now is done, see [`due`].
+    Time,
 }
 
 /// What must be told, once the record is read back.
@@ -127,6 +132,7 @@ pub fn apply(task: &mut Task, input: &Input<'_>, context: &Context<'_>) -> Effec
         Input::Arrival(arrival) => household.arrival(arrival),
         Input::Action(action) => household.action(action),
         Input::Tables => household.tables(),
+        Input::Time => household.time(),
     }
     let effects = household.finish();
     if current && effects.changed {

@@ -30,6 +30,12 @@ pub trait Logic: Send {
     /// These keys of a table have changed.
     fn changed(&mut self, topic: &str, keys: &[String], desk: &mut Desk<'_>);
 
+    /// Time has passed, by `desk.now`: asked often, so it must cost nothing where nothing is due, and do at most a portion at once. What
+    /// it leaves it is asked for again.
+    fn time(&mut self, desk: &mut Desk<'_>) {
+        let _ = desk;
+    }
+
     /// All that was sent for these keys is acknowledged; each with the number that it was awaited with.
     fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>);
 }

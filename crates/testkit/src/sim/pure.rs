@@ -20,7 +20,7 @@ use events::*;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// How often a script is played at most to make it smaller.
 const TRIES_MAX: usize = 3000;
@@ -31,6 +31,7 @@ enum Letter {
     Arrival(Arrival),
     Action(Box<Action>),
     Tables,
+    Time,
     Return(Return),
 }
 
@@ -59,6 +60,8 @@ struct Site<'a> {
     travellers: HashMap<String, Traveller>,
     by_token: HashMap<Token, Vec<String>>,
     households: BTreeMap<String, Task>,
+    /// When time alone changes which household; a moment that is no longer true does nothing.
+    due: BTreeSet<(Millis, String)>,
     queues: BTreeMap<String, VecDeque<Letter>>,
     deeds: BTreeMap<(Millis, u64), Deed>,
     crew: Crew,
@@ -81,6 +84,7 @@ pub fn play(script: impl Iterator<Item = Step>, crew: Crew, how: Play, seen: &mu
         travellers: HashMap::new(),
         by_token: HashMap::new(),
         households: BTreeMap::new(),
+        due: BTreeSet::new(),
         queues: BTreeMap::new(),
         deeds: BTreeMap::new(),
         crew,
@@ -122,6 +126,10 @@ impl Site<'_> {
     fn comes_to(&mut self, at: Millis) {
         self.now = self.now.max(at);
         self.random = SmallRng::seed_from_u64(self.seed ^ (at.0 as u64).rotate_left(20));
+        while let Some((_, household)) = self.due.first().filter(|(due, _)| *due <= self.now).cloned() {
+            self.due.pop_first();
+            self.send(&household, Letter::Time);
+        }
     }
 
     /// Workers do what is due by then. Nothing is on its way for days.
@@ -170,6 +178,7 @@ impl Site<'_> {
             Some(Letter::Arrival(arrival)) => self.apply(&to, &Input::Arrival(&arrival)),
             Some(Letter::Action(action)) => self.apply(&to, &Input::Action(&action)),
             Some(Letter::Tables) => self.apply(&to, &Input::Tables),
+            Some(Letter::Time) => self.apply(&to, &Input::Time),
             Some(Letter::Return(message)) => self.returned(&to, message),
             None => {}
         }
@@ -336,6 +345,9 @@ impl Site<'_> {
                 }
             }
         }
+        if let Some(due) = household::due(&task, &self.policy, Clock::Wall) {
+            self.due.insert((due, household.to_owned()));
+        }
         self.households.insert(household.to_owned(), task);
         for decision in decisions {
             if !self.hand.loses(Bug::DecisionLost, &mut self.random) {
@@ -374,10 +386,17 @@ fn signal(event: &Event, appended_at: Millis) -> Signal {
     }
 }
 
+/// A judge who wants every visit ended by the clock alone: here each household is told the time when something is due.
+fn by_the_clock() -> Judge {
+    let mut judge = Judge::new(HOUR_MS);
+    judge.expires_by_the_clock = true;
+    judge
+}
+
 /// A small world from one seed, played and judged: what is wrong, and how often each kind of thing happened.
 pub fn judge(seed: u64, bug: Option<Bug>) -> (Vec<Finding>, BTreeMap<&'static str, u64>) {
     let mut city = City::small(seed);
-    let (grids, mut judge) = (city.grids(), Judge::new(HOUR_MS));
+    let (grids, mut judge) = (city.grids(), by_the_clock());
     let crew = play(city.by_ref(), Crew::new(seed, grids), Play { seed, bug, calm: None }, &mut |seen| judge.see(seen));
     let mut counts = city.counts;
     counts.extend(crew.counts);
@@ -390,7 +409,7 @@ pub fn explain(seed: u64, bug: Option<Bug>) -> Option<String> {
     let city = City::small(seed);
     let grids = city.grids();
     let again = |steps: &[Step]| {
-        let (mut judge, mut history) = (Judge::new(HOUR_MS), Vec::new());
+        let (mut judge, mut history) = (by_the_clock(), Vec::new());
         play(steps.iter().cloned(), Crew::new(seed, grids.clone()), Play { seed, bug, calm: None }, &mut |seen| {
             judge.see(seen);
             history.push(seen.clone());

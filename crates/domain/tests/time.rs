@@ -1,0 +1,207 @@
+//! What time alone does to a household, and that nothing else does it: by the owner's now, no input but `Input::Time`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+use domain::Clock;
+use domain::household::{self, Context, Effects, Entry, Input, due};
+use domain::policy::default_policy;
+use events::time::{DAY_MS, HOUR_MS};
+use events::*;
+use std::collections::HashMap;
+
+const DAY_0: i64 = 20_000 * DAY_MS;
+
+fn day(day: f64) -> Millis {
+    Millis(DAY_0 + (day * DAY_MS as f64).round() as i64)
+}
+
+fn apply(task: &mut Task, input: &Input<'_>, now: Millis, clock: Clock) -> Effects {
+    let text = "id='m'\nversion=1\ntitle='t'\nlegal_basis='l'\nissued_by='i'\npurposes=['p']\nsources=['*']\nfields=['*']\ndivisions=['*']\n\
+                max_households=9\nvalid_from='2020-01-01T00:00:00Z'\nvalid_until='2030-01-01T00:00:00Z'";
+    let mandate = domain::mandate::from_toml(text).unwrap();
+    let (name, community, community_name, subdistrict) = (String::new(), String::new(), String::new(), String::new());
+    let grid = GridEntry { name, community, community_name, subdistrict, division: "3301".into(), workers: 1, published_at: Millis(1) };
+    let (policy, grids) = (default_policy(), HashMap::from([("g1".to_owned(), grid)]));
+    let entry = Some(Entry { version: 1, grid: "g1" });
+    let context = Context { now, clock, policy: &policy, mandate: Some(&mandate), entry, grids: &grids, settled: true };
+    let effects = household::apply(task, input, &context);
+    household::acknowledged(task);
+    effects
+}
+
+fn signal(kind: SourceKind, number: u8, at: Millis) -> Signal {
+    Signal {
+        event_id: Fixed16([number; 16]),
+        kind,
+        observed_at: at,
+        received_at: at,
+        appended_at: at,
+        digest: i64::from(number),
+        direction: Direction::In,
+        origin_division: None,
+        late: None,
+        taken_at: Millis(0),
+        code: None,
+        episode: 0,
+        count: -1,
+        screened: false,
+        came_along: false,
+    }
+}
+
+/// Somebody is seen and arrives at once.
+fn seen(task: &mut Task, kind: SourceKind, number: u8, at: Millis) -> Effects {
+    let here = Here { declared: None, signals: vec![signal(kind, number, at)], pushed_out: vec![], covers: vec![] };
+    let arrival = Arrival { traveller: "t".into(), version: 1, message: ArrivalMessage::Here(here) };
+    apply(task, &Input::Arrival(&arrival), at, Clock::Wall)
+}
+
+fn release(task: &mut Task, at: Millis) {
+    let arrival = Arrival { traveller: "t".into(), version: 1, message: ArrivalMessage::Release(Release { at }) };
+    apply(task, &Input::Arrival(&arrival), at, Clock::Wall);
+}
+
+fn acts(task: &mut Task, action: ActionKind, outcome: Option<Outcome>, at: Millis) {
+    let action = Action {
+        action_id: format!("a{}", at.0).into(),
+        task_id: task.task_id.clone(),
+        actor: "w-1".into(),
+        supervisor: false,
+        action,
+        outcome,
+        to_grid: None,
+        note: None,
+        at: None,
+        received_at: at,
+    };
+    apply(task, &Input::Action(&action), at, Clock::Wall);
+    assert_eq!(task.answers.last().unwrap().status, 200);
+}
+
+/// Time passes, and nothing is due before the moment that `due` names; what is due is done once.
+fn time(task: &mut Task, now: Millis) -> Effects {
+    let policy = default_policy();
+    if let Some(at) = due(task, &policy, Clock::Wall) {
+        let (before, early) = (task.clone(), Millis(at.0 - 1).min(now));
+        assert!(!apply(task, &Input::Time, early, Clock::Wall).changed);
+        assert_eq!(*task, before);
+    }
+    let effects = apply(task, &Input::Time, now, Clock::Wall);
+    let after = task.clone();
+    assert!(!apply(task, &Input::Time, now, Clock::Wall).changed, "a repeat changes nothing");
+    assert_eq!(*task, after);
+    assert!(due(task, &policy, Clock::Wall).is_none_or(|at| at > now), "what was due is done");
+    effects
+}
+
+fn due_at(task: &Task) -> Option<Millis> {
+    due(task, &default_policy(), Clock::Wall)
+}
+
+fn household() -> Task {
+    household::new_task("m", "A")
+}
+
+#[test]
+fn history_5_a_visit_that_nobody_makes_ends_by_the_clock() {
+    let mut task = household();
+    seen(&mut task, SourceKind::Checkpoint, 1, day(0.0));
+    assert_eq!(due_at(&task), Some(day(14.0)));
+    time(&mut task, day(13.9));
+    assert_eq!(task.state, TaskState::Open);
+    let version = task.version;
+    time(&mut task, day(14.0));
+    assert_eq!((task.state, task.version), (TaskState::Expired, version + 1));
+    seen(&mut task, SourceKind::Checkpoint, 2, day(14.0));
+    assert_eq!((task.state, task.episode), (TaskState::Open, 2));
+}
+
+/// The null control: with the events' own clock nothing is ever due, and nothing is done.
+#[test]
+fn with_the_clock_of_events_nothing_expires_by_itself() {
+    let mut task = household();
+    seen(&mut task, SourceKind::Checkpoint, 1, day(0.0));
+    assert_eq!(due(&task, &default_policy(), Clock::Events), None);
+    assert!(!apply(&mut task, &Input::Time, day(99.0), Clock::Events).changed);
+    assert_eq!(task.state, TaskState::Open);
+}
+
+#[test]
+fn history_10_a_weak_signal_alone_waits_and_makes_no_task() {
+    let mut task = household();
+    let effects = seen(&mut task, SourceKind::Telecom, 1, day(0.0));
+    assert_eq!(effects.decisions[0].code, Code::Held);
+    assert_eq!(time(&mut task, day(14.0)).decisions, vec![]);
+    assert_eq!((task.state, task.episode), (TaskState::Waiting, 0));
+    // It is over by now: it makes nothing count.
+    assert_eq!(seen(&mut task, SourceKind::Telecom, 2, day(14.0)).decisions[0].code, Code::Held);
+}
+
+#[test]
+fn history_22_who_was_not_at_home_is_due_again_20_hours_later() {
+    let mut task = household();
+    seen(&mut task, SourceKind::Checkpoint, 1, day(0.0));
+    acts(&mut task, ActionKind::Outcome, Some(Outcome::NotHome), day(0.5));
+    time(&mut task, Millis(day(0.5).0 + 20 * HOUR_MS));
+    assert_eq!((task.state, task.attempts), (TaskState::Open, 1));
+    assert_eq!(task.due_at, Some(Millis(day(0.5).0 + 20 * HOUR_MS)));
+    // Asked again on the last day, it may still be made until it is due.
+    acts(&mut task, ActionKind::Outcome, Some(Outcome::NotHome), day(13.9));
+    assert_eq!(due_at(&task), Some(Millis(day(13.9).0 + 20 * HOUR_MS)));
+}
+
+#[test]
+fn a_claim_that_nobody_acts_on_lapses() {
+    let mut task = household();
+    seen(&mut task, SourceKind::Checkpoint, 1, day(0.0));
+    acts(&mut task, ActionKind::Claim, None, day(1.0));
+    assert_eq!(due_at(&task), Some(day(2.0)));
+    // Who is at work on it keeps it.
+    acts(&mut task, ActionKind::Note, None, day(1.5));
+    time(&mut task, day(2.0));
+    assert_eq!((task.state, task.assignee.as_deref()), (TaskState::Claimed, Some("w-1")));
+    time(&mut task, day(2.5));
+    assert_eq!((task.state, task.assignee.as_deref()), (TaskState::Open, None));
+}
+
+#[test]
+fn a_claim_outlives_the_end_and_what_came_after_it_is_visited() {
+    let mut task = household();
+    seen(&mut task, SourceKind::Checkpoint, 1, day(0.0));
+    acts(&mut task, ActionKind::Claim, None, day(13.5));
+    assert_eq!(seen(&mut task, SourceKind::Checkpoint, 2, day(14.2)).decisions[0].code, Code::Joined);
+    assert_eq!(task.state, TaskState::Claimed);
+    let effects = time(&mut task, day(14.5));
+    assert_eq!((task.state, task.episode), (TaskState::Open, 2));
+    let opened: Vec<u8> = effects.decisions.iter().filter(|said| said.code == Code::Opened).map(|said| said.event_id.0[0]).collect();
+    assert_eq!(opened, vec![2], "the first signal is over with its visit");
+}
+
+#[test]
+fn who_was_let_go_is_forgotten_but_for_the_version() {
+    let mut task = household();
+    seen(&mut task, SourceKind::Checkpoint, 1, day(0.0));
+    release(&mut task, day(1.0));
+    assert!(task.stays[0].first_taken_at.is_some());
+    time(&mut task, day(35.9));
+    assert!(task.stays[0].first_taken_at.is_some(), "a late screening must find the traveller");
+    time(&mut task, day(36.0));
+    assert_eq!((task.stays[0].first_taken_at, task.stays[0].version), (None, 1));
+    assert_eq!(seen(&mut task, SourceKind::Checkpoint, 1, day(36.1)).decisions, vec![], "that version was let go");
+}
+
+#[test]
+fn a_household_that_is_over_shrinks_to_its_episode_and_versions() {
+    let mut task = household();
+    seen(&mut task, SourceKind::Checkpoint, 1, day(0.0));
+    acts(&mut task, ActionKind::Outcome, Some(Outcome::Screened), day(1.0));
+    time(&mut task, day(35.9));
+    assert_eq!((task.covers.len(), task.stays[0].signals.len()), (1, 1));
+    let version = task.version;
+    assert!(time(&mut task, day(36.0)).changed);
+    assert_eq!((task.covers.len(), task.answers.len(), task.stays[0].signals.len(), task.stays[0].version), (0, 0, 0, 1));
+    assert_eq!((task.episode, task.version), (1, version), "nobody is told");
+    assert_eq!(due_at(&task), None, "nothing is left to forget");
+    assert_eq!(seen(&mut task, SourceKind::Checkpoint, 2, day(40.0)).decisions[0].code, Code::Opened);
+    assert_eq!(task.episode, 2);
+}
