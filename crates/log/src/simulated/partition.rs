@@ -39,7 +39,7 @@ impl Keeping {
 impl Partition {
     pub fn append(&mut self, partition: i32, append: Append, timestamp: i64) -> i64 {
         let Append { key, value, headers, .. } = append;
-        let (offset, key, value) = (self.next, Bytes::from(key), value.map(Bytes::from));
+        let offset = self.next;
         self.records.insert(offset, Record { partition, offset, timestamp, key, value, headers });
         self.next += 1;
         offset
