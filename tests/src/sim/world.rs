@@ -215,7 +215,13 @@ impl<'a> World<'a> {
 
     /// Workers do what is due by then.
     fn work_until(&mut self, until: Millis) {
-        while let Some(entry) = self.deeds.first_entry().filter(|entry| entry.key().0 <= until) {
+        loop {
+            // Workers who have not seen a task yet see it before days go by.
+            let due = |world: &Self| world.deeds.first_key_value().is_some_and(|((at, _), _)| *at <= until);
+            if !due(self) && until.0 - self.now().0 > ON_THE_WAY_MS {
+                self.settle();
+            }
+            let Some(entry) = self.deeds.first_entry().filter(|entry| entry.key().0 <= until) else { return };
             let deed = entry.remove();
             self.comes_to(deed.at);
             let value = self.codec.encode(&deed.action);
