@@ -5,6 +5,7 @@
 mod life;
 pub mod mutant;
 mod readers;
+mod topics;
 mod troubles;
 mod world;
 

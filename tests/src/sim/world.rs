@@ -4,12 +4,13 @@
 use super::life::{Kind, Life, Process};
 use super::mutant::Mutant;
 use super::readers::{Inbox, Witness};
+use super::topics::{TRAVELLER_AND_HOUSEHOLD_INPUTS, topics};
 use domain::Clock;
 use domain::mandate::in_force;
+use eventlog::Append;
 use eventlog::owner::{Event, Owner};
 use eventlog::schemas::Schemas;
 use eventlog::simulated::{Faults, Handle, SimulatedCore};
-use eventlog::{Append, NewTopic};
 use events::time::{DAY_MS, HOUR_MS};
 use events::topics::*;
 use events::{Codec, Event as Arrival, Mandate, Millis};
@@ -484,29 +485,4 @@ impl<'a> World<'a> {
             }
         }
     }
-}
-
-const TRAVELLER_AND_HOUSEHOLD_INPUTS: [&str; 6] = [CHECKPOINT, HIGHWAY, TELECOM, RETURNS, ARRIVALS, ACTIONS];
-
-/// As they are set up for a site.
-fn topics(partitions: i32, mutant: Option<Mutant>) -> Vec<NewTopic> {
-    let lag = if mutant == Some(Mutant::CompactionAtOnce) { 0 } else { MIN_COMPACTION_LAG_MS };
-    let setting = |name: &str, value: String| (name.to_owned(), value);
-    let of = |topic: &TopicSpec| {
-        let settings = match topic.kept {
-            Kept::Compacted => vec![
-                setting("cleanup.policy", "compact".into()),
-                setting("min.compaction.lag.ms", lag.to_string()),
-                setting("delete.retention.ms", DELETE_RETENTION_MS.to_string()),
-            ],
-            Kept::For(ms) => vec![setting("cleanup.policy", "delete".into()), setting("retention.ms", ms.to_string())],
-        };
-        NewTopic { name: topic.name.to_owned(), partitions, settings }
-    };
-    let letters = TRAVELLER_AND_HOUSEHOLD_INPUTS.iter().map(|input| NewTopic {
-        name: dead_letters("router", input),
-        partitions,
-        settings: Vec::new(),
-    });
-    ALL.iter().map(of).chain(letters).collect()
 }
