@@ -151,7 +151,7 @@ impl Judge {
         let claims = |one: &&Answer| {
             one.status == 200 && self.deeds.get(&*one.action_id).is_some_and(|(deed, _)| deed.action.action == ActionKind::Claim)
         };
-        let winner = task.answers.iter().filter(claims).last();
+        let winner = task.answers.iter().rfind(claims);
         if task.state == TaskState::Claimed && winner.is_some_and(|claim| Some(&*claim.actor) != task.assignee.as_deref()) {
             self.find(1, say("is claimed by somebody who did not win it"));
         }

@@ -198,10 +198,12 @@ fn good_histories_are_clean() {
 }
 
 /// One thing at a time is wrong with a good history.
+/// What is wrong, the law that breaks, what the finding must say, a good history, how it is spoilt.
+type BadHistory = (&'static str, u8, &'static str, fn() -> Vec<Seen>, fn(&mut Vec<Seen>));
+
 #[test]
 fn each_bad_history_breaks_its_law() {
-    type Spoil = fn(&mut Vec<Seen>);
-    let cases: &[(&str, u8, &str, fn() -> Vec<Seen>, Spoil)] = &[
+    let cases: &[BadHistory] = &[
         ("a move in the wrong order", 1, "open for c1 at once", a_move, |all| all.swap(13, 14)),
         ("the old place keeps its task", 1, "open for c1 at once", a_move, |all| drop(all.remove(13))),
         ("nobody asks at the new place", 2, "lives at m/h2", a_move, |all| {
