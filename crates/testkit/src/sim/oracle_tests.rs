@@ -32,7 +32,7 @@ fn town() -> Vec<Seen> {
 
 fn link(at: f64, name: &str, household: Option<&str>) -> Seen {
     let grid = |household: &str| household.replace('h', "g");
-    let links = household.map(|household| vec![Link { household: household.into(), grid: grid(household).into() }]);
+    let links = household.map(|household| vec![Link { household: household.into(), grid: grid(household) }]);
     let link = links.map(|links| IdentifierLink { mandate: MANDATE.into(), links, common: false });
     Seen::Step(Step { at: day(at), what: What::Link(token(name), link) })
 }
@@ -74,7 +74,7 @@ fn task(household: &str, episode: i64, version: i64, state: TaskState, evidence:
         origin_division: None,
     });
     Task {
-        task_id: ids::task_id(MANDATE, household, episode).into(),
+        task_id: ids::task_id(MANDATE, household, episode),
         grid: Some(household.replace('h', "g").into()),
         evidence: evidence.collect(),
         episode,
@@ -96,7 +96,7 @@ fn said(name: &str, code: Code, revision: i64, visit: Option<(&str, i64)>) -> Se
         revision: 65_536 + revision,
         reason: String::new().into(),
         grid: None,
-        task_id: visit.map(|(household, episode)| ids::task_id(MANDATE, household, episode).into()),
+        task_id: visit.map(|(household, episode)| ids::task_id(MANDATE, household, episode)),
         policy: 0,
         at: Millis(0),
     })
@@ -105,7 +105,7 @@ fn said(name: &str, code: Code, revision: i64, visit: Option<(&str, i64)>) -> Se
 fn screened(at: f64, household: &str) -> Seen {
     let action = Action {
         action_id: "a1".into(),
-        task_id: ids::task_id(MANDATE, household, 1).into(),
+        task_id: ids::task_id(MANDATE, household, 1),
         action: ActionKind::Outcome,
         outcome: Some(Outcome::Screened),
         to_grid: None,
