@@ -2,15 +2,16 @@
 
 use crate::{Append, Record};
 use bytes::Bytes;
-use foldhash::fast::RandomState;
+use foldhash::fast::FixedState;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// The states of a partition by key, as bytes: the fold and what was applied since.
-pub type States = HashMap<Arc<str>, Bytes, RandomState>;
+/// The states of a partition by key, as bytes: the fold and what was applied since. Their order is the same in every process that had
+/// the same inputs, so that what is done to all of them is too; keys are codes and tokens that no outsider chooses.
+pub type States = HashMap<Arc<str>, Bytes, FixedState>;
 
 /// Keys whose records are on their way, with how many of each.
-pub(super) type InFlight = HashMap<Arc<str>, u32, RandomState>;
+pub(super) type InFlight = HashMap<Arc<str>, u32, FixedState>;
 
 /// What the loops of the router differ in. Synchronous and without I/O.
 pub trait Logic: Send {
@@ -49,7 +50,7 @@ pub struct Desk<'a> {
     states: &'a mut States,
     in_flight: &'a InFlight,
     work: Work,
-    unique: HashSet<Arc<str>, RandomState>,
+    unique: HashSet<Arc<str>, FixedState>,
 }
 
 impl<'a> Desk<'a> {

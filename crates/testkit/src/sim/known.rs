@@ -32,6 +32,8 @@ pub(super) struct Known {
     /// How far the site's now, and its tables, may be behind the log's, in milliseconds.
     pub slack: i64,
     pub now: Millis,
+    /// When all was at rest last: what the registry said since may still be on its way.
+    pub rested: Millis,
     pub events: BTreeMap<EventId, Fact>,
     /// Events of the same passage, by digest.
     passages: HashMap<i64, Vec<EventId>>,
@@ -168,7 +170,7 @@ impl Known {
 
     /// The registry has said something new of a household since then, or of somebody who was there.
     pub fn changed_since(&self, household: &str, since: Millis) -> bool {
-        let after = |at: &Millis| at.0 + self.slack >= since.0;
+        let after = |at: &Millis| at.0 + self.slack >= since.min(self.rested).0;
         let anew = household.starts_with('~') && self.living(household).any(|fact| after(&fact.at));
         self.entry_changed_since(household, since) || anew || self.moved.get(household).is_some_and(after)
     }

@@ -292,7 +292,7 @@ impl Judge {
 
     /// What must hold when nothing is on its way.
     fn rest(&mut self, now: Millis) {
-        self.known.now = self.known.now.max(now);
+        (self.known.now, self.known.rested) = (self.known.now.max(now), now);
         let known = &self.known;
         let undecided = self.undecided.iter().filter_map(|event| known.events.get(event));
         let mut found: Vec<(u8, String)> = undecided.map(|fact| (2, format!("{} has no decision", known.who(fact)))).collect();
