@@ -83,14 +83,8 @@ pub struct TokenError;
 impl Token {
     /// The token's text, held without an allocation.
     pub fn with_hex<R>(self, use_text: impl FnOnce(&str) -> R) -> R {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0_u8; 32];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
         // Hexadecimal digits are always UTF-8, so the default never stands in.
-        use_text(std::str::from_utf8(&text).unwrap_or_default())
+        use_text(std::str::from_utf8(&crate::ids::hex_digits(self.0)).unwrap_or_default())
     }
 }
 

@@ -22,12 +22,7 @@ impl EventId {
 impl EventId {
     /// Its 32 hex digits.
     pub fn text(self) -> [u8; 32] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 32];
-        for (at, byte) in self.0.into_iter().enumerate() {
-            (text[2 * at], text[2 * at + 1]) = (DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]);
-        }
-        text
+        hex_digits(self.0)
     }
 }
 
@@ -48,6 +43,16 @@ impl FromStr for EventId {
     fn from_str(text: &str) -> Result<EventId, AvroError> {
         digits(text.as_bytes()).map(EventId).ok_or(AvroError::Impossible("event id"))
     }
+}
+
+/// 32 lower-case hex digits of 16 bytes.
+pub(crate) fn hex_digits(bytes: [u8; 16]) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 32];
+    for (at, byte) in bytes.into_iter().enumerate() {
+        (text[2 * at], text[2 * at + 1]) = (DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]);
+    }
+    text
 }
 
 /// 16 bytes of 32 hex digits.
