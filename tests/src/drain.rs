@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast, and for how much CPU, the router drains a backlog of events from one local Kafka node through both of
 //! its loops. The router is the real binary in a process of its own; events, registry and mandate are appended as connectors would.
 
+use crate::pass_through;
 use crate::process::{cpu_seconds, peak_mib};
 use anyhow::{Context, Result, ensure};
 use eventlog::kafka::{Kafka as KafkaLog, KafkaConfig};
@@ -65,6 +66,8 @@ pub struct Report {
     pub records_per_event: BTreeMap<&'static str, f64>,
     /// The ledger closed: every event has one newest decision.
     pub ledger_closed: bool,
+    /// The least that this machine needs for that volume: CPU seconds of a process that reads the events and appends each again, per million.
+    pub pass_through_cpu_seconds_per_million: f64,
     /// The first mark: router CPU seconds per million.
     pub mark: f64,
 }
@@ -80,13 +83,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} events of {} travellers in {} households: {:.0} events/s; per million router {:.2} CPU s (mark {:.0}), broker {:.2} CPU s; peak {} MiB; records per event{}; ledger {}",
+            "{} events of {} travellers in {} households: {:.0} events/s; per million router {:.2} CPU s (mark {:.0}; {:.1} times a bare pass-through of {:.2}), broker {:.2} CPU s; peak {} MiB; records per event{}; ledger {}",
             self.events,
             self.travellers,
             self.households,
             self.events_per_second,
             self.router_cpu_seconds_per_million,
             self.mark,
+            self.router_cpu_seconds_per_million / self.pass_through_cpu_seconds_per_million,
+            self.pass_through_cpu_seconds_per_million,
             self.broker_cpu_seconds_per_million,
             self.router_peak_mib,
             self.records_per_event.iter().map(|(topic, records)| format!(" {topic} {records:.2}")).collect::<String>(),
@@ -145,6 +150,8 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<Report> 
     stop(&mut router).await?;
     let per_event = |(topic, count): (&'static str, i64)| (topic, (count - appended_before[topic]) as f64 / events as f64);
     let records_per_event = appended(&log).await?.into_iter().map(per_event).collect();
+    say("measuring a bare pass-through");
+    let pass_through = pass_through::measure(&kafka.bootstrap).await?;
     say("asking the ledger");
     let ledger = Command::new(testkit::site::binary()?).args(["ops", "ledger", "--json", "--config"]).arg(&site).output()?;
     let ledger: serde_json::Value = serde_json::from_slice(&ledger.stdout).context("the ledger's answer is no JSON")?;
@@ -160,6 +167,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<Report> 
         router_peak_mib,
         records_per_event,
         ledger_closed: ledger["closed"] == true && ledger["accepted"] == events + travellers.div_ceil(2),
+        pass_through_cpu_seconds_per_million: pass_through,
         mark: MARK,
     })
 }

@@ -6,6 +6,7 @@ pub mod drain;
 pub mod kill;
 pub mod latency;
 pub mod log_choice;
+pub mod pass_through;
 pub mod process;
 pub mod register;
 pub mod sim;

@@ -1,4 +1,4 @@
-//! `bench`: see `oneknock_tests::drain`, and with `--core` `oneknock_tests::core_speed`. Run it through `cargo xtask bench`, which builds what it needs.
+//! `bench`: see `oneknock_tests::drain`, with `--core` `oneknock_tests::core_speed`. Run it through `cargo xtask bench`, which builds what it needs.
 
 use clap::Parser;
 use oneknock_tests::core_speed;
@@ -28,6 +28,9 @@ struct Cli {
     /// Measures the pure core alone instead, on one core: so many inputs a second, and how large a household's record gets.
     #[arg(long)]
     core: bool,
+    /// Copies the events of the log at this address, and nothing else: the benchmark starts itself so.
+    #[arg(long, hide = true)]
+    pass_through: Option<String>,
     /// Of the draws.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -38,10 +41,14 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Cli { events, travellers, households, core, seed, json } = Cli::parse();
+    let Cli { events, travellers, households, core, pass_through, seed, json } = Cli::parse();
     if core {
         let report = core_speed::run(events);
         return say(&report, report.passes(), json);
+    }
+    if let Some(bootstrap) = pass_through {
+        println!("{}", oneknock_tests::pass_through::copy(&bootstrap).await?);
+        return Ok(ExitCode::SUCCESS);
     }
     let report = drain::run(Options { events, travellers, households, seed }, |line| eprintln!("{line}")).await?;
     say(&report, report.passes(), json)
