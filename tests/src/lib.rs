@@ -11,4 +11,5 @@ pub mod process;
 pub mod register;
 pub mod sim;
 pub mod table_load;
+pub mod tamper;
 pub mod topics;

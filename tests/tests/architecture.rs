@@ -13,6 +13,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("oneknock-domain", &["oneknock-events"]),
     ("oneknock-keys", &["oneknock-events"]),
     ("oneknock-log", &["oneknock-events"]),
+    ("oneknock-audit", &["oneknock-events", "oneknock-keys"]),
     ("oneknock-connectors", BELOW_ROLES),
     ("oneknock-router", BELOW_ROLES),
     ("oneknock-inbox", BELOW_ROLES),
@@ -26,6 +27,7 @@ const MAY: &[(&str, &[&str])] = &[
             "oneknock-ops",
             "oneknock-log",
             "oneknock-keys",
+            "oneknock-audit",
             "oneknock-domain",
             "oneknock-events",
         ],
@@ -33,7 +35,7 @@ const MAY: &[(&str, &[&str])] = &[
     (TESTKIT, BELOW_ROLES),
     ("xtask", &[]),
 ];
-const BELOW_ROLES: &[&str] = &["oneknock-log", "oneknock-keys", "oneknock-domain", "oneknock-events"];
+const BELOW_ROLES: &[&str] = &["oneknock-log", "oneknock-keys", "oneknock-audit", "oneknock-domain", "oneknock-events"];
 /// For tests alone.
 const TESTKIT: &str = "oneknock-testkit";
 /// The package of tests that use everything.

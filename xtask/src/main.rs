@@ -53,6 +53,9 @@ enum Task {
     /// Simulates a large city on the pure core. `--households N --days D [--seed S] [--json]`
     #[command(disable_help_flag = true)]
     City(kill::Args),
+    /// Changes a log of reads in every way its holder could: each must be found. `[--count N] [--seed S] [--null-control] [--json]`
+    #[command(disable_help_flag = true)]
+    Tamper(kill::Args),
     /// Checks compose file, manifests, image, topics, alerts and dashboard under deploy/.
     Deploy,
 }
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Task::Sim(args) => kill::measure("sim", &args),
         Task::Mutants(args) => kill::measure("mutants", &args),
         Task::City(args) => kill::measure("city", &args),
+        Task::Tamper(args) => kill::measure("tamper", &args),
         Task::Deploy => deploy::run(),
     };
     match done {

@@ -61,6 +61,7 @@ schemas! {
     Decision(12, "routing.decisions.v1"),
     Action(13, "inbox.actions.v1"),
     Task(14, "inbox.tasks.v1"),
+    AuditCheckpoint(15, "audit.checkpoints.v1"),
 }
 
 impl SchemaName {

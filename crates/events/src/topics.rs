@@ -31,6 +31,8 @@ pub const DECISIONS: &str = "routing.decisions.v1";
 pub const ACTIONS: &str = "inbox.actions.v1";
 /// One state per household.
 pub const TASKS: &str = "inbox.tasks.v1";
+/// Signed heads of the logs of reads, key `log/entries`.
+pub const AUDIT: &str = "audit.checkpoints.v1";
 
 /// Key of the one policy.
 pub const POLICY_KEY: &str = "site";
@@ -79,6 +81,7 @@ pub const ALL: &[TopicSpec] = &[
     TopicSpec { name: DECISIONS, kept: Kept::For(62 * DAY) },
     TopicSpec { name: ACTIONS, kept: Kept::For(7 * DAY) },
     TopicSpec { name: TASKS, kept: Kept::Compacted },
+    TopicSpec { name: AUDIT, kept: Kept::Compacted },
 ];
 
 /// The topic of a kind of event.

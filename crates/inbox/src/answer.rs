@@ -3,11 +3,12 @@
 //! It must not know HTTP. Whoever hands items in has made sure that they are the viewer's.
 
 use crate::entitled::Viewer;
-use crate::reads::{Entry, Reads, ReadsError};
 use crate::shape;
+use audit::{AuditError, AuditLog};
 use events::topics::household_key;
 use events::{HouseholdEntry, Sealed, Task};
 use keys::{Keyring, Pii};
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -44,18 +45,37 @@ pub enum Depth {
     Everything,
 }
 
+/// One answer that holds personal data, as the log of reads has it. No personal data stands in it.
+#[derive(Clone, Debug, Serialize)]
+struct Entry<'a> {
+    /// RFC 3339.
+    at: String,
+    /// Who reads.
+    actor: &'a str,
+    /// `worker` or `supervisor`.
+    role: &'static str,
+    /// `list`, `detail`, `stream` or `action`.
+    what: &'static str,
+    /// Which tasks.
+    tasks: Vec<&'a str>,
+    /// What of them was opened: `address`, `contact`, `note`.
+    fields: Vec<&'static str>,
+    /// Where they are.
+    grids: Vec<&'a str>,
+}
+
 /// Writes the read down, opens what is sealed, and returns the JSON of each item.
 ///
 /// # Errors
-/// [`ReadsError::NotWritten`]: nothing was opened.
+/// [`AuditError::NotWritten`]: nothing was opened.
 pub async fn answer(
-    reads: &Reads,
+    reads: &AuditLog,
     keyring: &Keyring,
     viewer: &Viewer,
     what: &'static str,
     depth: Depth,
     items: &[Item],
-) -> Result<Vec<Value>, ReadsError> {
+) -> Result<Vec<Value>, AuditError> {
     let mut fields = BTreeSet::new();
     let (mut tasks, mut grids) = (Vec::new(), BTreeSet::new());
     for item in items {

@@ -6,8 +6,8 @@ use crate::answer::{self, Depth, Item};
 use crate::cursor::{Cursor, Page, SortKey};
 use crate::entitled::{self, Viewer};
 use crate::follow;
-use crate::reads::{Reads, ReadsError};
 use crate::view::{Changes, View};
+use audit::{AuditError, AuditLog};
 use domain::Clock;
 use eventlog::schemas::Schemas;
 use eventlog::table::{Small, Table};
@@ -49,7 +49,7 @@ pub struct App {
     /// Whom a cookie stands for.
     pub sessions: crate::http::Sessions,
     /// The log of reads.
-    pub reads: Reads,
+    pub reads: AuditLog,
     /// Actions appended and not yet decided.
     pub in_flight: crate::http::InFlight,
     /// Partitions of every keyed topic.
@@ -179,8 +179,8 @@ impl App {
     /// The JSON of items, after the read is written down.
     ///
     /// # Errors
-    /// [`ReadsError::NotWritten`]: nothing was opened.
-    pub async fn answer(&self, viewer: &Viewer, what: &'static str, depth: Depth, items: &[Item]) -> Result<Vec<Value>, ReadsError> {
+    /// [`AuditError::NotWritten`]: nothing was opened.
+    pub async fn answer(&self, viewer: &Viewer, what: &'static str, depth: Depth, items: &[Item]) -> Result<Vec<Value>, AuditError> {
         answer::answer(&self.reads, &self.keyring, viewer, what, depth, items).await
     }
 }

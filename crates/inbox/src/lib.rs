@@ -1,7 +1,7 @@
 //! The inbox: folds tasks into a view per grid, shows them to the workers whose they are, and takes what workers did at the door.
 //!
 //! It decides nothing about a visit: that is the router's, and its word stands in the tasks' topic. What it alone does is open sealed
-//! fields, for somebody entitled, after the read is written down (`reads.rs`, `answer.rs`).
+//! fields, for somebody entitled, after the read is written down (`answer.rs`, crate `audit`).
 
 mod answer;
 mod app;
@@ -9,22 +9,21 @@ mod cursor;
 mod entitled;
 mod feed;
 mod follow;
+mod heads;
 mod http;
-mod reads;
 mod shape;
 mod time;
 mod view;
 
-pub use reads::{Reads, ReadsError};
-
 use app::App;
+use audit::{AuditLog, Signer};
 use domain::Clock;
 use eventlog::Log;
 use eventlog::schemas::Schemas;
 use eventlog::table::{MemoryStore, SledStore, Small, Store, Table};
 use events::topics::{GRIDS, HOUSEHOLDS, MANDATES, TASKS};
 use keys::{Keyring, SignIn};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use tokio::net::TcpListener;
@@ -46,6 +45,14 @@ impl Default for Config {
     }
 }
 
+/// The log of reads: where it lies, and what signs its heads.
+pub struct Audit {
+    /// The folder.
+    pub dir: PathBuf,
+    /// The site's signer.
+    pub signer: Signer,
+}
+
 /// Serves until shutdown. The page and `/healthz` answer at once, everything else when the log has been read.
 ///
 /// # Errors
@@ -58,7 +65,7 @@ pub async fn run(
     schemas: Arc<Schemas>,
     keyring: Arc<Keyring>,
     sign_in: Arc<SignIn>,
-    audit_dir: PathBuf,
+    audit: Audit,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -74,7 +81,7 @@ pub async fn run(
     };
     let follow = async {
         let opened = tokio::select! {
-            opened = open(&config, clock, log, schemas, keyring, sign_in, &audit_dir) => Some(opened),
+            opened = open(&config, clock, log, schemas, keyring, sign_in, audit) => Some(opened),
             () = stop.cancelled() => None,
         };
         match opened {
@@ -86,7 +93,8 @@ pub async fn run(
             Some(Ok(app)) => {
                 let _ = slot.set(Arc::clone(&app));
                 let mandates = tell_of_mandates(Arc::clone(&app), stop.clone());
-                tokio::join!(follow::follow(app, stop.clone()), mandates);
+                let heads = heads::publish(Arc::clone(&app), stop.clone());
+                tokio::join!(follow::follow(app, stop.clone()), mandates, heads);
                 Ok(())
             }
         }
@@ -102,10 +110,9 @@ async fn open(
     schemas: Arc<Schemas>,
     keyring: Arc<Keyring>,
     sign_in: Arc<SignIn>,
-    audit_dir: &Path,
+    audit: Audit,
 ) -> anyhow::Result<Arc<App>> {
-    let dir = audit_dir.to_owned();
-    let reads = tokio::task::spawn_blocking(move || Reads::open(&dir)).await??;
+    let reads = tokio::task::spawn_blocking(move || AuditLog::open(&audit.dir, audit::READS, audit.signer)).await??;
     let store: Box<dyn Store> = match &config.cache {
         Some(dir) => Box::new(SledStore::open(dir)?),
         None => Box::new(MemoryStore::default()),
@@ -168,8 +175,8 @@ mod tests {
         let schemas = Schemas::open("").await.unwrap();
         let keyring = Arc::new(Keyring::init(&dir.path().join("keys")).unwrap());
         let sign_in = Arc::new(SignIn::new(&keys::TokensFile::default()));
-        let audit = dir.path().join("audit");
-        let app = open(&Config::default(), Clock::Wall, Arc::clone(&log), Arc::clone(&schemas), keyring, sign_in, &audit).await.unwrap();
+        let audit = Audit { dir: dir.path().join("audit"), signer: Signer::open(&dir.path().join("keys")).unwrap() };
+        let app = open(&Config::default(), Clock::Wall, Arc::clone(&log), Arc::clone(&schemas), keyring, sign_in, audit).await.unwrap();
         *app.view.write() = View::new(2, 1);
 
         // The shortest record there is: zero bytes are empty texts, nulls, first symbols and empty lists.

@@ -5,7 +5,7 @@
 //! topics, the network or what a record means.
 
 mod derive;
-mod files;
+pub mod files;
 mod keyring;
 mod mandate;
 mod pii;

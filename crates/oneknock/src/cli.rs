@@ -48,6 +48,9 @@ pub enum Command {
     /// What makes a visit.
     #[command(subcommand)]
     Policy(Policy),
+    /// Who opened personal data, and whether the record of it is whole.
+    #[command(subcommand)]
+    Audit(Audit),
     /// For ops teams: flows, positions and decisions, never people.
     #[command(subcommand)]
     Ops(Ops),
@@ -186,6 +189,45 @@ pub enum Policy {
         /// The file.
         file: PathBuf,
     },
+}
+
+/// `oneknock audit …`
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Check every line of the log of reads against every signed head; exit code 1 where one does not fit.
+    Verify(Verify),
+    /// Print every published checkpoint, for an auditor to keep.
+    Checkpoints,
+    /// Who opened one household's or one person's data, when and how.
+    Subject(Subject),
+}
+
+/// `oneknock audit verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The folder of the log of reads; otherwise the site's.
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// The public key, as `audit-verifier` beside the site's keys has it. With --dir, neither site nor log is needed.
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Checkpoints that were kept elsewhere, as `oneknock audit checkpoints` prints them.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoints: Option<PathBuf>,
+}
+
+/// `oneknock audit subject`
+#[derive(Debug, Args)]
+pub struct Subject {
+    /// The household; otherwise an identifier of the person (ID number, passport, permit, phone or plate) in one line of standard input.
+    #[arg(long)]
+    pub household: Option<String>,
+    /// The mandate; needed where keys of several are here.
+    #[arg(long, value_name = "ID")]
+    pub mandate: Option<String>,
+    /// Also writes a page for the person who asked.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// `oneknock ops …`

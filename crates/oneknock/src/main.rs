@@ -71,6 +71,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Mandate(cli::Mandate::List) => commands::mandate::list(&cli.config, cli.json).await,
         Command::Policy(cli::Policy::Check { file }) => commands::policy::check(&file),
         Command::Policy(cli::Policy::Apply { file }) => commands::policy::apply(&cli.config, &file).await,
+        Command::Audit(command) => commands::audit::run(&cli.config, command, cli.json).await,
         Command::Ops(command) => commands::ops::run(&cli.config, command, cli.json).await,
     }
 }

@@ -107,7 +107,8 @@ pub async fn gateway_site(config: &Arc<Config>, site: &Site, keyring: Arc<Keyrin
 pub async fn inbox(process: Process, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
     let log = process.lasting_log().await?;
     let settings = inbox::Config { listen: process.config.inbox_listen.clone(), cache: Some(process.cache.join("inbox")) };
-    let (clock, audit) = (process.config.clock, process.config.audit_dir.clone());
+    let clock = process.config.clock;
+    let audit = inbox::Audit { dir: process.config.audit_dir.clone(), signer: audit::Signer::open(&process.config.keys_dir)? };
     let schemas = Arc::clone(&process.site.schemas);
     inbox::run(settings, clock, log, schemas, process.keyring, process.sign_in, audit, listener, stop).await
 }

@@ -31,6 +31,7 @@ pub async fn value(schemas: &Schemas, topic: &str, record: &Record) -> Result<Va
         };
     }
     let mut value = decoded!(
+        AuditCheckpoint,
         CheckpointPassage,
         HighwayEntrance,
         TelecomMovement,

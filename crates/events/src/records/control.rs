@@ -99,3 +99,11 @@ record! {
         due_hours: DueHours,
     }
 }
+
+record! {
+    /// The signed head of a log of reads, for everybody to keep: who holds one can tell whether the log was changed since.
+    AuditCheckpoint {
+        /// A signed note (c2sp.org/tlog-checkpoint).
+        note: String,
+    }
+}

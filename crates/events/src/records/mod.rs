@@ -6,7 +6,7 @@ mod registry;
 mod routing;
 mod task;
 
-pub use control::{DueHours, Mandate, MandateState, Policy, Zone};
+pub use control::{AuditCheckpoint, DueHours, Mandate, MandateState, Policy, Zone};
 pub use event::{CheckpointPassage, Destination, Direction, Event, EventHead, HighwayEntrance, Sealed, SourceKind, TelecomMovement};
 pub use registry::{GridEntry, HouseholdEntry, IdentifierLink, Link};
 pub use routing::{

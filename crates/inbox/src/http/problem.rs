@@ -1,6 +1,6 @@
 //! Every error of the inbox, as `application/problem+json` (RFC 9457).
 
-use crate::reads::ReadsError;
+use audit::AuditError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -52,8 +52,8 @@ impl Problem {
     }
 }
 
-impl From<ReadsError> for Problem {
-    fn from(_: ReadsError) -> Problem {
+impl From<AuditError> for Problem {
+    fn from(_: AuditError) -> Problem {
         Problem::again("the read cannot be written down, so nothing is shown", 5)
     }
 }

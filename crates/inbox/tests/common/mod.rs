@@ -86,7 +86,7 @@ impl Site {
             Arc::clone(&self.schemas),
             Arc::clone(&self.keyring),
             Arc::new(SignIn::new(&tokens())),
-            self.dir.path().join("audit"),
+            inbox::Audit { dir: self.dir.path().join("audit"), signer: audit::Signer::open(&self.dir.path().join("keys")).unwrap() },
             listener,
             self.stop.clone(),
         )));

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub mod audit;
 pub mod connect;
 pub mod init;
 pub mod mandate;

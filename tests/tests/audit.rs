@@ -1,0 +1,79 @@
+//! The log of reads of a whole site: the program itself verifies it, says who opened whose data, and finds what was done to it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test panics where a promise is broken")]
+
+use anyhow::Result;
+use oneknock_tests::tamper;
+use serde_json::{Value, json};
+use std::process::{Command, Stdio};
+use testkit::site::register::{Register, Resident};
+use testkit::site::{LogChoice, Options, Site, binary, numbers, until};
+
+fn register() -> Register {
+    let mut register = Register::of_two_grids();
+    for (at, household) in ["h1", "h2"].into_iter().enumerate() {
+        register.household(household, "g1");
+        let (resident, resident_id) = (format!("r{at}"), numbers::resident_id(at as u64));
+        register.residents.insert(Resident { resident, household: household.into(), resident_id, ..Resident::default() });
+    }
+    register
+}
+
+/// `oneknock audit subject` with the person's number on standard input.
+fn asked_by(site: &Site, number: &str) -> Result<Value> {
+    use std::io::Write as _;
+    let mut command = Command::new(binary()?);
+    command.args(["audit", "subject", "--json", "--config"]).arg(site.config()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn()?;
+    writeln!(child.stdin.take().unwrap(), "{number}")?;
+    Ok(serde_json::from_slice(&child.wait_with_output()?.stdout)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_tells_who_opened_whose_data_and_finds_what_was_done_to_its_record() {
+    let mut site = Site::start(Options::of_events(LogChoice::Embedded)).await.unwrap();
+    site.import(&register()).await.unwrap();
+    let passage = json!({"id": "c1", "observed_at": "2026-03-02T08:00:00+08:00", "checkpoint": "G60-118", "direction": "in", "resident_id": numbers::resident_id(0)});
+    assert_eq!(site.client.post("checkpoint", &[passage]).await.unwrap().status, 202);
+    let tasks = until("the visit", testkit::site::PATIENCE, async || {
+        let tasks = site.client.tasks().await?;
+        Ok(if tasks.is_empty() { Err("no task yet".to_owned()) } else { Ok(tasks) })
+    });
+    let tasks = tasks.await.unwrap();
+    // The list has shown the address: that is a read of h1, and none of h2.
+    let reads = asked_by(&site, &numbers::resident_id(0)).unwrap();
+    assert_eq!(reads["reads"][0]["household"], "h1");
+    assert_eq!(reads["reads"][0]["task_id"], tasks[0]["task_id"]);
+    assert_eq!(reads["reads"][0]["fields"], json!(["address"]));
+    assert_eq!(asked_by(&site, &numbers::resident_id(1)).unwrap()["reads"], json!([]));
+    // A stop publishes the head; the log is whole, and all of it under a head that others hold.
+    site.stop().await.unwrap();
+    let verified = site.command(&["audit", "verify", "--json"]).await.unwrap();
+    assert_eq!(verified.code, Some(0), "{}", verified.out);
+    let report: Value = serde_json::from_str(&verified.out).unwrap();
+    assert_eq!(report["logs"][0]["covered_by_published"], report["logs"][0]["entries"]);
+    // Somebody writes another name under a read.
+    let file = site.dir().join("audit/reads-00000001.jsonl");
+    let whole = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, whole.replacen("w-0001", "w-0007", 1)).unwrap();
+    let verified = site.command(&["audit", "verify"]).await.unwrap();
+    assert_eq!(verified.code, Some(1));
+    assert!(verified.out.contains("NOT WHOLE"), "{}", verified.out);
+    std::fs::write(&file, whole).unwrap();
+    assert_eq!(site.command(&["audit", "verify"]).await.unwrap().code, Some(0));
+}
+
+/// Every kind of tampering comes many times.
+#[tokio::test]
+async fn every_tampering_with_the_log_of_reads_is_found() {
+    let report = tamper::run(600, 1_000_000, false).await.unwrap();
+    assert!(report.passes(), "{report}");
+    assert_eq!(report.by_kind.len(), 16, "{report}");
+}
+
+/// The null control: without the checkpoints that others hold, whoever holds the key goes unnoticed.
+#[tokio::test]
+async fn without_published_checkpoints_the_holder_of_the_key_goes_unnoticed() {
+    let report = tamper::run(300, 2_000_000, true).await.unwrap();
+    assert!(report.missed_kinds.contains_key("fork_and_sign") && report.missed_kinds.contains_key("truncate_and_sign"), "{report}");
+}
