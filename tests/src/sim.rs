@@ -4,7 +4,9 @@
 
 mod life;
 pub mod mutant;
+mod plots;
 mod readers;
+mod rest;
 mod topics;
 mod troubles;
 mod world;
@@ -13,7 +15,7 @@ use eventlog::schemas::Schemas;
 use events::time::HOUR_MS;
 use mutant::Mutant;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +32,27 @@ const TRIES_MAX: usize = 1500;
 /// How often each kind of thing happened.
 pub type Counts = BTreeMap<&'static str, u64>;
 
+/// What is played, and how.
+#[derive(Clone, Copy)]
+struct Take<'a> {
+    steps: &'a [Step],
+    grids: &'a [String],
+    seed: u64,
+    mutant: Option<Mutant>,
+    /// Trouble is made at these moments alone.
+    troubled: Option<&'a BTreeSet<i64>>,
+    /// People want to know what becomes of processes.
+    told: bool,
+}
+
+/// What came of it.
+struct Played {
+    findings: Vec<Finding>,
+    counts: Counts,
+    /// When trouble was made.
+    moments: BTreeSet<i64>,
+}
+
 /// Plays seeds: what they share is made once.
 pub struct Player {
     schemas: Arc<Schemas>,
@@ -45,46 +68,58 @@ impl Player {
         Ok(Player { schemas: runtime.block_on(Schemas::open(""))? })
     }
 
-    fn play(
-        &self,
-        steps: &[Step],
-        grids: &[String],
-        seed: u64,
-        mutant: Option<Mutant>,
-        seen: &mut dyn FnMut(&Seen),
-    ) -> (Vec<Finding>, Counts) {
+    fn play(&self, take: &Take<'_>, seen: &mut dyn FnMut(&Seen)) -> Played {
         let mut judge = Judge::new(HOUR_MS);
+        judge.expires_by_the_clock = true;
         let mut tell = |one: &Seen| {
             judge.see(one);
             seen(one);
         };
-        let crew = Crew::new(seed, grids.to_vec());
-        let mut world = World::new(Cast { seed, mutant, crew, schemas: self.schemas.clone() }, &mut tell);
-        world.play(steps);
-        let (broken, counts) = (std::mem::take(&mut world.broken), std::mem::take(&mut world.counts));
-        (broken.into_iter().chain(judge.findings).collect(), counts)
+        let Take { seed, mutant, troubled, told, .. } = *take;
+        let (crew, schemas) = (Crew::new(seed, take.grids.to_vec()), self.schemas.clone());
+        let mut world = World::new(Cast { seed, mutant, crew, schemas, troubled, told }, &mut tell);
+        world.play(take.steps);
+        let World { broken, counts, moments, .. } = world;
+        // What the judge says tells more than that something does not come to rest.
+        Played { findings: judge.findings.into_iter().chain(broken).collect(), counts, moments }
     }
 
     /// What is wrong in the world of this seed, and how often each kind of trouble was made in it.
     pub fn judge(&self, seed: u64, mutant: Option<Mutant>) -> (Vec<Finding>, Counts) {
         let city = City::small(seed);
         let grids = city.grids();
-        self.play(&city.collect::<Vec<_>>(), &grids, seed, mutant, &mut |_| {})
+        let steps: Vec<Step> = city.collect();
+        let played = self.play(&Take { steps: &steps, grids: &grids, seed, mutant, troubled: None, told: false }, &mut |_| {});
+        (played.findings, played.counts)
     }
 
-    /// The smallest history that was found in which the world of this seed goes wrong in the same way. None: it is clean.
+    /// The smallest history that was found in which the world of this seed goes wrong in the same way: with as few steps, and trouble at
+    /// as few moments, as may be. None: it is clean.
     pub fn explain(&self, seed: u64, mutant: Option<Mutant>) -> Option<String> {
         let city = City::small(seed);
         let grids = city.grids();
-        let steps: Vec<Step> = city.collect();
-        let again = |steps: &[Step]| self.play(steps, &grids, seed, mutant, &mut |_| {}).0;
-        let kind = again(&steps).first()?.kind();
-        let small = shrink::shrink(&steps, TRIES_MAX, |steps| again(steps).iter().any(|finding| finding.kind() == kind));
+        let all: Vec<Step> = city.collect();
+        let take = Take { steps: &all, grids: &grids, seed, mutant, troubled: None, told: false };
+        let first = self.play(&take, &mut |_| {});
+        let kind = first.findings.first()?.kind();
+        let fails = |take: Take<'_>| self.play(&take, &mut |_| {}).findings.iter().any(|finding| finding.kind() == kind);
+        let (mut steps, mut troubled) = (all.clone(), first.moments);
+        // With less trouble fewer steps matter, and the other way round.
+        for _ in 0..2 {
+            let moments: Vec<i64> = troubled.iter().copied().collect();
+            let fewer = |moments: &[i64]| {
+                let troubled = moments.iter().copied().collect();
+                fails(Take { steps: &steps, troubled: Some(&troubled), ..take })
+            };
+            troubled = shrink::shrink(&moments, TRIES_MAX, fewer).into_iter().collect();
+            steps = shrink::shrink(&steps, TRIES_MAX, |steps| fails(Take { steps, troubled: Some(&troubled), ..take }));
+        }
         let mut history = Vec::new();
-        let (findings, counts) = self.play(&small, &grids, seed, mutant, &mut |seen| history.push(seen.clone()));
-        let wrong: Vec<String> = findings.iter().take(8).map(ToString::to_string).collect();
-        let (of, told) = (steps.len(), shrink::tell(&history));
-        Some(format!("seed {seed}, {} of {of} steps, troubles {counts:?}\n{told}{}\n", small.len(), wrong.join("\n")))
+        let small = Take { steps: &steps, troubled: Some(&troubled), told: true, ..take };
+        let played = self.play(&small, &mut |seen| history.push(seen.clone()));
+        let wrong: Vec<String> = played.findings.iter().take(8).map(ToString::to_string).collect();
+        let (few, of, told, moments) = (steps.len(), all.len(), shrink::tell(&history), troubled.len());
+        Some(format!("seed {seed}, {few} of {of} steps, trouble at {moments} moments: {:?}\n{told}{}\n", played.counts, wrong.join("\n")))
     }
 
     /// Plays so many seeds from `first` on, until one goes wrong. `progress` is told of the next seed about every ten seconds.

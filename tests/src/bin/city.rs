@@ -1,8 +1,8 @@
 //! `city`: a large city on the pure core, judged as it goes by. Run it through `cargo xtask city`, which builds what it needs.
 
 use clap::Parser;
-use events::TaskState;
 use events::time::{DAY_MS, HOUR_MS};
+use events::{EventId, TaskState};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -35,6 +35,9 @@ struct Cli {
     /// Draws the city.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Also tells all that is seen of this household: h1, h2 and so on.
+    #[arg(long)]
+    tell: Option<String>,
     /// The figures as JSON on standard output.
     #[arg(long)]
     json: bool,
@@ -60,14 +63,16 @@ struct Report {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Cli { households, days, seed, json } = Cli::parse();
+    let Cli { households, days, seed, tell, json } = Cli::parse();
     let began = Instant::now();
     let city = City::new(seed, Plan::large(households, days));
     let crew = Crew::new(seed, city.grids());
     let (mut judge, mut unshared, mut visits) = (Judge::new(HOUR_MS), Unshared::default(), HashSet::new());
+    let mut history = History { household: tell.unwrap_or_default(), ..History::default() };
     let mut report = Report { households, days, seed, ..Report::default() };
     pure::play(city, crew, Play { seed, bug: None, calm: Some(REST_MS) }, &mut |seen| {
         judge.see(seen);
+        history.see(seen);
         match seen {
             Seen::Step(Step { at, what: What::Event(event, truth) }) => {
                 report.events += 1;
@@ -82,6 +87,7 @@ fn main() -> anyhow::Result<ExitCode> {
     report.visits_without_sharing = unshared.visits();
     report.findings = judge.findings.len();
     report.seconds = began.elapsed().as_secs_f64();
+    eprint!("{}", testkit::sim::shrink::tell(&history.seen));
     judge.findings.iter().take(TOLD_MAX).for_each(|finding| eprintln!("{finding}"));
     if json {
         println!("{}", serde_json::to_string(&report)?);
@@ -92,4 +98,42 @@ fn main() -> anyhow::Result<ExitCode> {
         );
     }
     Ok(if report.findings == 0 && report.visits > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// All that is seen of one household, for people.
+#[derive(Default)]
+struct History {
+    household: String,
+    grids: HashSet<String>,
+    events: HashSet<EventId>,
+    seen: Vec<Seen>,
+}
+
+impl History {
+    fn see(&mut self, seen: &Seen) {
+        let is_key = |key: &String| key.rsplit('/').next() == Some(&self.household);
+        let concerns = match seen {
+            _ if self.household.is_empty() => false,
+            Seen::Step(Step { what: What::Entry(household, entry), .. }) => {
+                let here = *household == self.household;
+                self.grids.extend(entry.iter().filter(|_| here).map(|entry| entry.grid.to_string()));
+                here
+            }
+            Seen::Step(Step { what: What::Grid(code, _), .. }) => self.grids.contains(code),
+            Seen::Step(Step { what: What::Link(_, link), .. }) => {
+                link.iter().flat_map(|link| &link.links).any(|link| *link.household == *self.household)
+            }
+            Seen::Step(Step { what: What::Event(event, truth), .. }) => {
+                truth.home == self.household && (self.events.insert(event.head().event_id) || true)
+            }
+            Seen::Step(_) => true,
+            Seen::Deed(deed) => is_key(&deed.key),
+            Seen::Task(_, key, _) => is_key(key),
+            Seen::Decision(decision) => self.events.contains(&decision.event_id),
+            Seen::Rest(_) | Seen::View(..) | Seen::Said(..) => false,
+        };
+        if concerns {
+            self.seen.push(seen.clone());
+        }
+    }
 }

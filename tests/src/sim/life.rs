@@ -5,7 +5,7 @@ use eventlog::fencing::Fold;
 use eventlog::owner::{Command, Desk, Event, Logic, Owner, Snapshot};
 use eventlog::simulated::{Handle, SimulatedCore, Ticket};
 use eventlog::{Appended, LogError, Record};
-use events::topics::{GRIDS, HOUSEHOLDS, IDENTIFIERS, MANDATES, MIN_COMPACTION_LAG_MS, POLICIES, POSITION_PREFIX, TASKS, TRAVELLERS};
+use events::topics::*;
 use router::{HOUSEHOLD_INPUTS, Households, Site, TRAVELLER_INPUTS, Travellers};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -31,6 +31,11 @@ impl Kind {
 
     pub fn inputs(self) -> &'static [&'static str] {
         if self == Kind::Keeper { TRAVELLER_INPUTS } else { HOUSEHOLD_INPUTS }
+    }
+
+    /// What it tells others by.
+    pub fn outputs(self) -> &'static [&'static str] {
+        if self == Kind::Keeper { &[ARRIVALS, DECISIONS] } else { &[RETURNS, DECISIONS] }
     }
 
     pub fn logic(self, site: Arc<Site>, mutant: Option<Mutant>) -> Loop {
@@ -100,6 +105,14 @@ pub(super) struct Life {
     pub fold: Fold,
 }
 
+impl Life {
+    /// Where an end of it is told: `tasks/0` of process 1.
+    pub fn name(&self) -> String {
+        let kind = if self.kind == Kind::Keeper { "travellers" } else { "tasks" };
+        format!("{kind}/{}", self.partition)
+    }
+}
+
 /// A process that runs the router.
 pub(super) struct Process {
     pub site: Arc<Site>,
@@ -107,12 +120,14 @@ pub(super) struct Process {
     pub lives: Vec<Life>,
     pub alive: bool,
     pub paused: bool,
+    /// It does not read its tables on: they fall behind until it is an owner again.
+    pub stalled: bool,
     pub caches: BTreeMap<(Kind, i32), Vec<Snapshot>>,
 }
 
 impl Process {
     pub fn new(site: Arc<Site>) -> Process {
-        Process { site, offsets: BTreeMap::new(), lives: Vec::new(), alive: true, paused: false, caches: BTreeMap::new() }
+        Process { site, offsets: BTreeMap::new(), lives: Vec::new(), alive: true, paused: false, stalled: false, caches: BTreeMap::new() }
     }
 
     pub fn runs(&self) -> bool {
@@ -123,7 +138,7 @@ impl Process {
     pub fn read_tables(&mut self, core: &SimulatedCore, partitions: i32, most: usize, mutant: Option<Mutant>) -> usize {
         let mut unreadable = 0;
         for topic in TABLES {
-            for partition in 0..partitions {
+            for partition in 0..if self.stalled { 0 } else { partitions } {
                 let offset = self.offsets.entry((topic, partition)).or_default();
                 let Ok(batch) = core.read(topic, partition, *offset, most) else { continue };
                 *offset = batch.next_offset;
@@ -166,16 +181,17 @@ impl Process {
 
     /// The owner wants its fold saved, or a mutant saves its memory.
     pub fn save(&mut self, at: usize, core: &mut SimulatedCore, mutant: Option<Mutant>) {
-        if mutant != Some(Mutant::CacheAhead) {
-            return self.tell(at, Event::Save, core, mutant);
-        }
         let life = &self.lives[at];
-        let mut states = life.owner.states().clone();
-        let positions = life.owner.positions();
-        if positions.is_empty() {
-            return;
+        let (mut states, positions) = (life.owner.states().clone(), life.owner.positions());
+        match mutant {
+            Some(Mutant::CacheAhead | Mutant::CacheBeforeRepair) if positions.is_empty() => return,
+            Some(Mutant::CacheAhead) => {
+                let position = |at: eventlog::From| (format!("{POSITION_PREFIX}{}", at.topic).into(), at.offset.to_string().into());
+                states.extend(positions.into_iter().map(position));
+            }
+            Some(Mutant::CacheBeforeRepair) => states = super::readers::folded(core, life.kind.topic(), life.partition, life.tail),
+            _ => return self.tell(at, Event::Save, core, mutant),
         }
-        states.extend(positions.into_iter().map(|at| (format!("{POSITION_PREFIX}{}", at.topic).into(), at.offset.to_string().into())));
         let cache = Snapshot { states, tail: life.tail, highest_epoch: life.fold.highest_epoch };
         self.keep(life.kind, life.partition, cache, mutant);
     }
@@ -192,7 +208,8 @@ impl Process {
             match command {
                 Command::Append(number, records) => {
                     let speaks = records.first().is_some_and(|record| record.topic != life.kind.topic());
-                    let fate = match core.append(life.handle, records) {
+                    let handle = if speaks && mutant == Some(Mutant::RoadsCross) { core.open() } else { life.handle };
+                    let fate = match core.append(handle, records) {
                         Ok(_) if speaks && mutant == Some(Mutant::PositionEarly) => Fate::Known(Ok(Vec::new())),
                         Ok(ticket) => Fate::UnderWay(ticket),
                         Err(error) => Fate::Known(Err(error)),
@@ -272,6 +289,7 @@ impl Process {
         if !std::mem::take(&mut self.lives[at].wants_tables) {
             return;
         }
+        self.stalled = false;
         if mutant != Some(Mutant::TablesNotRead) {
             self.read_tables(core, partitions, usize::MAX, mutant);
         }

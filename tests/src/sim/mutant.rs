@@ -26,12 +26,16 @@ pub enum Mutant {
     NoReadBack,
     /// Rule 8: a cache holds the memory, ahead of the fold.
     CacheAhead,
+    /// Rule 8: a cache is written while a repair is due.
+    CacheBeforeRepair,
     /// Rule 8: a cache forgets the highest epoch.
     CacheWithoutEpoch,
     /// The position moves before what was said is acknowledged.
     PositionEarly,
     /// An append that fails is taken for done, and others follow it.
     FailureIgnored,
+    /// What is said later may overtake what was said before.
+    RoadsCross,
     /// A new owner begins at the end of its inputs.
     InputsFromEnd,
     /// A new owner does not judge again what tables may have changed, nor send again what is unsent.
@@ -59,9 +63,11 @@ impl Mutant {
         Mutant::CompactionAtOnce,
         Mutant::NoReadBack,
         Mutant::CacheAhead,
+        Mutant::CacheBeforeRepair,
         Mutant::CacheWithoutEpoch,
         Mutant::PositionEarly,
         Mutant::FailureIgnored,
+        Mutant::RoadsCross,
         Mutant::InputsFromEnd,
         Mutant::TakeOverSilent,
         Mutant::TablesNotRead,
@@ -88,7 +94,7 @@ impl Mutant {
     /// How many seeds may pass before it must be found: more where it needs compaction and a third owner.
     pub fn seeds_max(self) -> u64 {
         match self {
-            Mutant::NoRepair | Mutant::CompactionAtOnce | Mutant::CacheWithoutEpoch => 5000,
+            Mutant::NoRepair | Mutant::CompactionAtOnce | Mutant::CacheBeforeRepair | Mutant::CacheWithoutEpoch => 5000,
             _ => 500,
         }
     }

@@ -30,7 +30,7 @@ impl World<'_> {
                 let most = self.random.random_range(1..8);
                 self.read_inbox(inbox, partition, most);
             }
-            48..54 => self.make_trouble(which),
+            48..54 if self.may_trouble() => self.make_trouble(which),
             _ => self.move_owner(which),
         }
     }
@@ -70,16 +70,12 @@ impl World<'_> {
     }
 
     fn make_trouble(&mut self, at: usize) {
-        match self.random.random_range(0..14) {
+        match self.random.random_range(0..17) {
             0..2 if self.processes[at].alive => self.kill(at),
             2..4 if !self.processes[at].alive => self.revive(at),
             4..6 if self.processes[at].runs() => {
-                self.note("pauses");
-                self.processes[at].paused = true;
                 let moves = self.random.random_bool(0.8);
-                if moves {
-                    self.hand_over(at);
-                }
+                self.pause(at, moves);
             }
             6..9 if self.processes[at].paused => self.wake(at),
             9..11 => {
@@ -90,6 +86,7 @@ impl World<'_> {
                 }
                 self.note("assignments moved");
                 self.assigned[partition] = at;
+                self.say(|| format!("partition {partition} goes from process {from} to {at}"));
                 // The one before may be told, or not know it for a while.
                 if self.random.random_bool(0.5) {
                     self.processes[from].lives.retain(|life| life.partition as usize != partition);
@@ -106,12 +103,45 @@ impl World<'_> {
                 self.note("caches lost");
                 self.processes[at].caches.clear();
             }
+            13 if self.processes[at].lives.is_empty() => {
+                self.note("tables behind");
+                self.processes[at].stalled = true;
+            }
+            14 if self.processes[at].runs() => {
+                let lives = self.processes[at].lives.len();
+                if lives > 0 {
+                    let life = self.random.random_range(0..lives);
+                    self.slow_down(at, life);
+                }
+            }
+            15 => self.core.let_through(None),
             _ => {}
         }
     }
 
-    fn kill(&mut self, at: usize) {
+    /// A process stands still, and knows nothing of it.
+    pub fn pause(&mut self, at: usize, moves: bool) {
+        self.note("pauses");
+        self.say(|| format!("process {at} is paused"));
+        self.processes[at].paused = true;
+        if moves {
+            self.hand_over(at);
+        }
+    }
+
+    /// What an owner writes, or what it says, is long on its way.
+    pub fn slow_down(&mut self, at: usize, life: usize) {
+        self.note("slow roads");
+        let own = self.random.random_bool(0.6);
+        let (handle, kind) = (self.processes[at].lives[life].handle, self.processes[at].lives[life].kind);
+        let topics = if own { &[kind.topic()][..] } else { kind.outputs() };
+        topics.iter().for_each(|topic| self.core.hold(handle, topic));
+        self.say(|| format!("what process {at} sends to {} is long on its way", topics.join(" and ")));
+    }
+
+    pub fn kill(&mut self, at: usize) {
         self.note("kills");
+        self.say(|| format!("process {at} is killed"));
         for life in std::mem::take(&mut self.processes[at].lives) {
             self.core.crash(life.handle);
         }
@@ -124,17 +154,22 @@ impl World<'_> {
     /// Its disk is as it was.
     pub fn revive(&mut self, at: usize) {
         self.note("revivals");
+        self.say(|| format!("process {at} begins anew"));
         let caches = std::mem::take(&mut self.processes[at].caches);
         self.processes[at] = self.new_process();
         self.processes[at].caches = caches;
+        // Its tables are read some time, but for sure before it is an owner.
+        self.processes[at].stalled = self.random.random_bool(0.6);
     }
 
     /// The group gives what it has to others.
-    fn hand_over(&mut self, from: usize) {
+    pub fn hand_over(&mut self, from: usize) {
         let others: Vec<usize> = (0..self.processes.len()).filter(|at| *at != from && self.processes[*at].runs()).collect();
         for partition in 0..self.assigned.len() {
             if self.assigned[partition] == from && !others.is_empty() {
-                self.assigned[partition] = others[self.random.random_range(0..others.len())];
+                let to = others[self.random.random_range(0..others.len())];
+                self.assigned[partition] = to;
+                self.say(|| format!("partition {partition} goes from process {from} to {to}"));
                 self.note("assignments moved");
             }
         }
@@ -146,6 +181,7 @@ impl World<'_> {
         if !std::mem::take(&mut self.processes[at].paused) {
             return;
         }
+        self.say(|| format!("process {at} goes on"));
         self.processes[at].read_tables(&self.core, self.partitions, usize::MAX, self.mutant);
         let now = self.now().0;
         for life in 0..self.processes[at].lives.len() {

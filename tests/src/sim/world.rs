@@ -3,8 +3,8 @@
 
 use super::life::{Kind, Life, Process};
 use super::mutant::Mutant;
-use super::readers::{Inbox, Witness};
-use super::topics::{TRAVELLER_AND_HOUSEHOLD_INPUTS, topics};
+use super::readers::{self, Inbox, Witness};
+use super::topics::topics;
 use domain::Clock;
 use domain::mandate::in_force;
 use eventlog::Append;
@@ -17,7 +17,7 @@ use events::{Codec, Event as Arrival, Mandate, Millis};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use router::Site;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use testkit::sim::script::{Deed, Finding, MANDATE, Seen, Step, What};
 use testkit::sim::workers::Crew;
@@ -26,8 +26,8 @@ use testkit::sim::workers::Crew;
 const BEHIND_MS: i64 = 10 * 60_000;
 /// Nothing is on its way for longer, in milliseconds.
 const ON_THE_WAY_MS: i64 = 6 * HOUR_MS;
-/// Rounds in which everything comes to rest, or never will.
-const ROUNDS_MAX: usize = 120;
+/// How often somebody plots, after a step and after a deed.
+const PLOTS: [f64; 2] = [0.25, 0.15];
 
 /// A site, and everybody at it.
 pub(super) struct World<'a> {
@@ -45,9 +45,17 @@ pub(super) struct World<'a> {
     pub inboxes: Vec<Inbox>,
     pub witness: Witness,
     seed: u64,
+    /// Moments at which trouble was made, and at which alone it may be; none: at all of them.
+    pub moments: BTreeSet<i64>,
+    troubled: Option<&'a BTreeSet<i64>>,
+    moment: i64,
+    /// It does not come to rest any more.
+    pub stuck: bool,
+    /// People want to know what becomes of processes.
+    told: bool,
     writer: Handle,
     schemas: Arc<Schemas>,
-    codec: Arc<Codec>,
+    pub codec: Arc<Codec>,
     crew: Crew,
     mandate: Option<Mandate>,
     /// When mandates begin and end, in milliseconds.
@@ -55,20 +63,24 @@ pub(super) struct World<'a> {
     deeds: BTreeMap<(Millis, u64), Deed>,
     sequence: u64,
     claims: u64,
-    seen: &'a mut dyn FnMut(&Seen),
+    pub seen: &'a mut dyn FnMut(&Seen),
 }
 
-/// Who plays.
-pub(super) struct Cast {
+/// Who plays, and how.
+pub(super) struct Cast<'a> {
     pub seed: u64,
     pub mutant: Option<Mutant>,
     pub crew: Crew,
     pub schemas: Arc<Schemas>,
+    /// Trouble is made at these moments alone.
+    pub troubled: Option<&'a BTreeSet<i64>>,
+    /// What becomes of processes is told.
+    pub told: bool,
 }
 
 impl<'a> World<'a> {
-    pub fn new(cast: Cast, seen: &'a mut dyn FnMut(&Seen)) -> World<'a> {
-        let Cast { seed, mutant, crew, schemas } = cast;
+    pub fn new(cast: Cast<'a>, seen: &'a mut dyn FnMut(&Seen)) -> World<'a> {
+        let Cast { seed, mutant, crew, schemas, troubled, told } = cast;
         let mut random = SmallRng::seed_from_u64(seed);
         let partitions = random.random_range(1..=3);
         let mut core = SimulatedCore::new(seed, Faults::default());
@@ -90,6 +102,11 @@ impl<'a> World<'a> {
             witness: Witness::new(partitions),
             random,
             seed,
+            moments: BTreeSet::new(),
+            troubled,
+            moment: 0,
+            stuck: false,
+            told,
             writer,
             schemas,
             codec,
@@ -119,6 +136,9 @@ impl<'a> World<'a> {
         for step in script {
             self.work_until(step.at);
             self.comes_to(step.at);
+            if self.stuck {
+                return self.rest();
+            }
             if self.random.random_bool(0.15) && self.settle() && step.at.0 - rested.0 > DAY_MS {
                 rested = step.at;
                 self.rest();
@@ -127,48 +147,80 @@ impl<'a> World<'a> {
             step.at = self.now();
             (self.seen)(&Seen::Step(step.clone()));
             self.write_step(step.what);
+            if self.random.random_bool(PLOTS[0]) {
+                self.plot();
+            }
             let moves = if self.random.random_bool(0.3) { 0 } else { self.random.random_range(0..40) };
             (0..moves).for_each(|_| self.make_move());
         }
         self.work_until(Millis(self.now().0 + DAY_MS));
-        if self.settle() {
-            self.rest();
+        self.settle();
+        self.rest();
+        if self.random.random_bool(0.3) {
+            self.begin_anew();
         }
-        // Whatever compaction may keep, somebody who comes now finds the same.
-        self.core.advance(3 * DAY_MS);
-        for partition in 0..self.partitions {
-            let _ = self.core.compact(TASKS, partition);
-            let _ = self.core.compact(TRAVELLERS, partition);
-        }
-        let newcomer = self.newcomer();
-        (self.seen)(&Seen::View("a reader who comes after compaction".into(), newcomer));
         *self.counts.entry("stale records").or_default() += self.witness.stale;
+    }
+
+    /// Days go by, compaction leaves what it may leave, and others take over who hold nothing of their own.
+    fn begin_anew(&mut self) {
+        self.comes_to(Millis(self.now().0 + 3 * DAY_MS));
+        self.compact_all();
+        for at in 0..self.processes.len() {
+            if self.processes[at].alive {
+                self.kill(at);
+            }
+            self.processes[at].caches.clear();
+        }
+        self.settle();
+        self.rest();
     }
 
     pub fn note(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
     }
 
+    /// For people alone.
+    pub fn say(&mut self, what: impl FnOnce() -> String) {
+        if self.told {
+            let now = self.now();
+            (self.seen)(&Seen::Said(now, what()));
+        }
+    }
+
+    /// Whether trouble may be made at this moment.
+    pub fn may_trouble(&mut self) -> bool {
+        let may = self.troubled.is_none_or(|moments| moments.contains(&self.moment));
+        if may {
+            self.moments.insert(self.moment);
+        }
+        may
+    }
+
     pub fn now(&self) -> Millis {
         Millis(self.core.now_ms())
     }
 
-    pub fn new_process(&mut self) -> Process {
-        let mut process = Process::new(Site::told(self.schemas.clone(), Clock::Wall, self.partitions));
-        process.read_tables(&self.core, self.partitions, usize::MAX, None);
-        process
+    /// It has read nothing yet.
+    pub fn new_process(&self) -> Process {
+        Process::new(Site::told(self.schemas.clone(), Clock::Wall, self.partitions))
     }
 
     /// One step of the log, and what it stored is seen.
     pub fn step_core(&mut self) -> bool {
         let moved = self.core.step();
-        if moved && let Err(what) = self.witness.look(&self.core, &self.codec, &mut *self.seen) {
-            self.broken.push(Finding { law: 2, what });
+        if let Some(place) = self.core.stored_at() {
+            let (now, told, mut said) = (self.now(), self.told, Vec::new());
+            let mut say = |what: &dyn Fn() -> String| said.extend(told.then(|| Seen::Said(now, what())));
+            if let Err(what) = self.witness.look(&self.core, &self.codec, place, &mut *self.seen, &mut say) {
+                self.broken.push(Finding { law: 2, what });
+            }
+            said.iter().for_each(|one| (self.seen)(one));
         }
         moved
     }
 
-    fn quiet_core(&mut self) {
+    pub fn quiet_core(&mut self) {
         while self.step_core() {}
     }
 
@@ -228,6 +280,9 @@ impl<'a> World<'a> {
             let value = self.codec.encode(&deed.action);
             (self.seen)(&Seen::Deed(deed.clone()));
             self.write_keyed(ACTIONS, &deed.key, Some(value));
+            if self.random.random_bool(PLOTS[1]) {
+                self.plot();
+            }
             (0..self.random.random_range(0..25)).for_each(|_| self.make_move());
         }
     }
@@ -243,11 +298,17 @@ impl<'a> World<'a> {
             self.finish_take_overs();
         }
         self.core.advance((at.0 - self.now().0).max(0));
-        self.random = SmallRng::seed_from_u64(self.seed ^ (at.0 as u64).rotate_left(20));
+        let seed = self.seed ^ (at.0 as u64).rotate_left(20);
+        self.random = SmallRng::seed_from_u64(seed);
+        self.core.reseed(seed);
+        self.moment = at.0;
         self.core.faults = self.faults();
         if gap > BEHIND_MS {
             for at in 0..self.processes.len() {
                 if self.processes[at].runs() {
+                    // Nobody's road is slow for so long.
+                    let handles: Vec<Handle> = self.processes[at].lives.iter().map(|life| life.handle).collect();
+                    handles.into_iter().for_each(|handle| self.core.let_through(Some(handle)));
                     self.refresh(at);
                 }
             }
@@ -255,7 +316,7 @@ impl<'a> World<'a> {
     }
 
     fn faults(&mut self) -> Faults {
-        let bad = self.random.random_bool(0.3);
+        let bad = self.random.random_bool(0.3) && self.may_trouble();
         let share = |share: f64| if bad { share } else { 0.0 };
         Faults { lose: share(0.01), lose_answer: share(0.01), clean: 0.03 }
     }
@@ -277,24 +338,30 @@ impl<'a> World<'a> {
 
     /// Nobody is in the middle of a take-over when time passes.
     fn finish_take_overs(&mut self) {
-        for _ in 0..6 {
-            self.quiet_core();
-            let mut taking_over = false;
-            for at in 0..self.processes.len() {
-                for life in 0..self.processes[at].lives.len() {
-                    let one = &self.processes[at].lives[life];
-                    if !self.processes[at].runs() || one.gone || one.owner.is_active() {
-                        continue;
-                    }
-                    taking_over = true;
-                    while self.processes[at].answer(life, 0, &mut self.core, self.mutant).is_some() {}
-                    self.processes[at].read_own(life, usize::MAX, &mut self.core, self.mutant);
-                    self.processes[at].tables_ready(life, &mut self.core, self.partitions, self.mutant);
-                }
+        for at in 0..self.processes.len() {
+            for life in 0..self.processes[at].lives.len() {
+                self.take_over(at, life);
             }
-            if !taking_over {
+        }
+    }
+
+    /// It becomes the owner, if nothing is in the way.
+    pub fn take_over(&mut self, at: usize, life: usize) {
+        for _ in 0..6 {
+            let one = &self.processes[at].lives[life];
+            if !self.processes[at].runs() || one.gone || one.owner.is_active() {
                 return;
             }
+            self.core.let_through(Some(one.handle));
+            self.quiet_core();
+            while self.processes[at].answer(life, 0, &mut self.core, self.mutant).is_some() {}
+            self.processes[at].read_own(life, usize::MAX, &mut self.core, self.mutant);
+            self.processes[at].tables_ready(life, &mut self.core, self.partitions, self.mutant);
+        }
+        let one = &self.processes[at].lives[life];
+        if one.owner.is_active() {
+            let name = one.name();
+            self.say(|| format!("process {at} owns {name}"));
         }
     }
 
@@ -306,7 +373,7 @@ impl<'a> World<'a> {
                 if self.assigned[partition as usize] != at || !self.processes[at].runs() || holds {
                     continue;
                 }
-                let (cached, newest) = (self.random.random_bool(0.7), self.random.random_bool(0.6));
+                let (cached, newest) = (self.random.random_bool(0.85), self.random.random_bool(0.6));
                 let cache = self.processes[at].cache(&self.core, kind, partition, newest).filter(|_| cached);
                 if cache.is_some() {
                     self.note(if newest { "newest caches used" } else { "old caches used" });
@@ -317,6 +384,7 @@ impl<'a> World<'a> {
                 let fold = eventlog::fencing::Fold { highest_epoch: cache.as_ref().map_or(0, |cache| cache.highest_epoch) };
                 let (owner, commands) = Owner::new(kind.topic(), partition, kind.inputs().to_vec(), rules, logic, &claim, cache);
                 let (handle, tail) = (self.core.open(), owner.tail());
+                self.say(|| format!("process {at} claims {:?} {partition} by {claim}, reads from {tail}", kind));
                 let process = &mut self.processes[at];
                 process.lives.push(Life {
                     kind,
@@ -339,13 +407,14 @@ impl<'a> World<'a> {
     /// An inbox reads on; the first one's workers see what is new.
     pub fn read_inbox(&mut self, which: usize, partition: usize, most: usize) {
         let skip = which == 2 && self.mutant == Some(Mutant::ReaderSkips) && self.random.random_bool(0.1);
-        let new = self.inboxes[which].read(&self.core, &self.codec, partition, most, skip);
+        let from = readers::From { core: &self.core, codec: &self.codec, witness: &self.witness };
+        let new = self.inboxes[which].read(&from, partition, most, skip);
         if which == 0 {
             self.show(new);
         }
     }
 
-    fn show(&mut self, new: Vec<(String, events::Task)>) {
+    pub fn show(&mut self, new: Vec<(String, events::Task)>) {
         let now = self.now();
         if !self.mandate.as_ref().is_some_and(|mandate| in_force(mandate, now)) {
             return;
@@ -354,134 +423,6 @@ impl<'a> World<'a> {
             for deed in self.crew.see(&key, &task, now) {
                 self.sequence += 1;
                 self.deeds.insert((deed.at, self.sequence), deed);
-            }
-        }
-    }
-
-    /// Everybody wakes up and does all there is to do. Answers whether all has come to rest.
-    pub fn settle(&mut self) -> bool {
-        self.core.faults = Faults { clean: 0.03, ..Faults::default() };
-        for at in 0..self.processes.len() {
-            self.wake(at);
-        }
-        for partition in 0..self.assigned.len() {
-            let at = self.assigned[partition];
-            if !self.processes[at].alive {
-                self.revive(at);
-            }
-        }
-        for round in 0..ROUNDS_MAX {
-            // Ticks last: a position is written now and then for ever, and what came of it is read before anybody looks.
-            for ticks in [true, false] {
-                (0..self.processes.len()).for_each(|at| self.work_off(at, round, ticks));
-            }
-            let new = self.inboxes[0].catch_up(&self.core, &self.codec);
-            self.show(new);
-            if self.at_rest() {
-                return true;
-            }
-            self.core.advance(5000);
-        }
-        let what = format!("the site does not come to rest: {}", self.restless());
-        self.broken.push(Finding { law: 2, what });
-        false
-    }
-
-    fn work_off(&mut self, at: usize, round: usize, ticks: bool) {
-        if !self.processes[at].alive {
-            return;
-        }
-        // Whom the group has told by now lets go.
-        let assigned = self.assigned.clone();
-        let keeps = |life: &Life| !life.gone && (round < 8 || assigned[life.partition as usize] == at);
-        self.processes[at].lives.retain(keeps);
-        self.claim(at);
-        self.quiet_core();
-        let (now, mutant) = (self.now().0, self.mutant);
-        self.processes[at].read_tables(&self.core, self.partitions, usize::MAX, mutant);
-        for life in 0..self.processes[at].lives.len() {
-            let inputs = self.processes[at].lives[life].kind.inputs().len();
-            let process = &mut self.processes[at];
-            while process.answer(life, 0, &mut self.core, mutant).is_some() {}
-            process.read_own(life, usize::MAX, &mut self.core, mutant);
-            process.tables_ready(life, &mut self.core, self.partitions, mutant);
-            while process.tell_change(life, &mut self.core, mutant) {}
-            for input in 0..inputs {
-                process.read_input(life, input, usize::MAX, &mut self.core, mutant);
-            }
-            if ticks {
-                process.tell(life, Event::Tick(now), &mut self.core, mutant);
-            }
-        }
-        self.quiet_core();
-    }
-
-    fn is_done(&self, life: &Life) -> bool {
-        let end = |topic: &str| self.core.offsets(topic, life.partition).map_or(0, |(_, end)| end);
-        let positions = life.owner.positions();
-        let passed = positions.iter().all(|at| at.offset >= end(&at.topic)) && !positions.is_empty();
-        let quiet = life.owner.is_idle() && life.under_way.is_empty() && life.changes.is_empty() && !life.wants_tables && !life.gone;
-        passed && quiet && life.tail == end(life.kind.topic())
-    }
-
-    fn at_rest(&self) -> bool {
-        let lives = || self.processes.iter().flat_map(|process| &process.lives);
-        lives().count() == 2 * self.partitions as usize && lives().all(|life| self.is_done(life))
-    }
-
-    fn restless(&self) -> String {
-        let of = |(at, process): (usize, &Process)| {
-            let lives = process.lives.iter().filter(|life| !self.is_done(life));
-            let doing = |life: &Life| {
-                let (kind, partition, positions) = (life.kind, life.partition, life.owner.positions());
-                let end = |input: &&str| self.core.offsets(input, partition).map_or(0, |(_, end)| end);
-                let ends: Vec<i64> = kind.inputs().iter().map(end).collect();
-                let passed: Vec<i64> = positions.iter().map(|at| at.offset).collect();
-                let (idle, under_way, changes) = (life.owner.is_idle(), life.under_way.len(), life.changes.len());
-                let waits = format!("idle {idle}, {under_way} under way, {changes} changes, tables {}", life.wants_tables);
-                format!("process {at} {kind:?} {partition}: {passed:?} of {ends:?}, read {:?}, {waits}", life.inputs)
-            };
-            lives.map(doing).collect::<Vec<_>>()
-        };
-        let lives: Vec<String> = self.processes.iter().enumerate().flat_map(of).collect();
-        if lives.is_empty() { "somebody is missing".to_owned() } else { lives.join(", ") }
-    }
-
-    fn newcomer(&self) -> BTreeMap<String, events::Task> {
-        let mut newcomer = Inbox::new(self.partitions, false);
-        newcomer.catch_up(&self.core, &self.codec);
-        newcomer.tasks
-    }
-
-    /// All is quiet: the judge looks, and every reader holds the same.
-    fn rest(&mut self) {
-        let now = self.now();
-        (self.seen)(&Seen::Rest(now));
-        for at in 0..self.inboxes.len() {
-            let new = self.inboxes[at].catch_up(&self.core, &self.codec);
-            if at == 0 {
-                self.show(new);
-            }
-            (self.seen)(&Seen::View(format!("inbox {at}"), self.inboxes[at].tasks.clone()));
-        }
-        let newcomer = self.newcomer();
-        (self.seen)(&Seen::View("a newcomer".into(), newcomer));
-        for process in &self.processes {
-            for life in process.lives.iter().filter(|life| life.kind == Kind::Household) {
-                let of = |(key, value): (&Arc<str>, &bytes::Bytes)| Some((key.to_string(), self.codec.decode(value).ok()?));
-                let held: BTreeMap<String, events::Task> = life.owner.states().iter().filter_map(of).collect();
-                let all = self.inboxes[0].tasks.iter();
-                let wanted = all.filter(|(key, _)| partition_of(key.as_bytes(), self.partitions) == life.partition);
-                if !held.iter().eq(wanted) {
-                    let what = format!("the owner of partition {} holds something else than the topic", life.partition);
-                    self.broken.push(Finding { law: 3, what });
-                }
-            }
-        }
-        for input in TRAVELLER_AND_HOUSEHOLD_INPUTS {
-            let letters = (0..self.partitions).map(|at| self.core.offsets(&dead_letters("router", input), at).map_or(0, |(_, end)| end));
-            if letters.sum::<i64>() > 0 {
-                self.broken.push(Finding { law: 2, what: format!("{input} has dead letters") });
             }
         }
     }

@@ -30,6 +30,9 @@ pub struct Ticket(usize);
 
 type Answer = Result<Vec<Appended>, LogError>;
 
+/// Writer, topic by number, partition.
+type Place = (Handle, usize, i32);
+
 struct Waiting {
     ticket: Ticket,
     at: usize,
@@ -54,8 +57,13 @@ pub struct SimulatedCore {
     pub faults: Faults,
     random: StdRng,
     now_ms: i64,
-    topics: BTreeMap<String, Topic>,
-    waiting: BTreeMap<(Handle, String, i32), VecDeque<Waiting>>,
+    topics: Vec<Topic>,
+    numbers: BTreeMap<String, usize>,
+    waiting: BTreeMap<Place, VecDeque<Waiting>>,
+    /// What is on its way there is not stored for now.
+    held: BTreeSet<(Handle, usize)>,
+    /// Where the newest step has stored a record.
+    stored_at: Option<(usize, i32)>,
     pending: BTreeMap<Ticket, Pending>,
     // All stored, not answered yet.
     stored: Vec<Ticket>,
@@ -72,14 +80,22 @@ impl SimulatedCore {
             faults,
             random: StdRng::seed_from_u64(seed),
             now_ms: 0,
-            topics: BTreeMap::new(),
+            topics: Vec::new(),
+            numbers: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            held: BTreeSet::new(),
+            stored_at: None,
             pending: BTreeMap::new(),
             stored: Vec::new(),
             answers: BTreeMap::new(),
             ended: Vec::new(),
             tickets: 0,
         }
+    }
+
+    /// What is drawn from now on depends on this, and on nothing that was drawn before.
+    pub fn reseed(&mut self, seed: u64) {
+        self.random = StdRng::seed_from_u64(seed);
     }
 
     /// A new writer.
@@ -102,13 +118,16 @@ impl SimulatedCore {
             partitions: (0..partitions).map(|_| Partition::default()).collect(),
             info: TopicInfo { name: name.clone(), partitions, settings },
         };
-        self.topics.entry(new.name.clone()).or_insert_with(create);
+        if !self.numbers.contains_key(&new.name) {
+            self.numbers.insert(new.name.clone(), self.topics.len());
+            self.topics.push(create());
+        }
         Ok(())
     }
 
     /// All topics.
     pub fn topics(&self) -> Vec<TopicInfo> {
-        self.topics.values().map(|topic| topic.info.clone()).collect()
+        self.numbers.values().map(|number| self.topics[*number].info.clone()).collect()
     }
 
     /// How many partitions a topic has.
@@ -116,7 +135,7 @@ impl SimulatedCore {
     /// # Errors
     /// [`LogError::NoTopic`].
     pub fn partitions(&self, topic: &str) -> Result<i32, LogError> {
-        self.topics.get(topic).map(|topic| topic.info.partitions).ok_or_else(|| LogError::NoTopic(topic.to_owned()))
+        self.number(topic).map(|number| self.topics[number].info.partitions)
     }
 
     /// Takes records to be stored by steps; nothing is stored yet.
@@ -139,8 +158,8 @@ impl SimulatedCore {
         let (appended, missing) = (vec![Appended { offset: -1 }; records.len()], records.len());
         self.pending.insert(ticket, Pending { handle, appended, missing });
         for (at, record) in records.into_iter().enumerate() {
-            let queue = self.waiting.entry((handle, record.topic.clone().into_owned(), record.partition)).or_default();
-            queue.push_back(Waiting { ticket, at, record });
+            let place = (handle, self.number(&record.topic)?, record.partition);
+            self.waiting.entry(place).or_default().push_back(Waiting { ticket, at, record });
         }
         Ok(ticket)
     }
@@ -150,9 +169,27 @@ impl SimulatedCore {
         self.answers.remove(&ticket)
     }
 
-    /// Stores one record or gives one answer. False: there is nothing under way.
+    /// What this writer sends to a topic is on its way for now, and not stored before it is let through; even if the writer ends.
+    pub fn hold(&mut self, handle: Handle, topic: &str) {
+        self.held.extend(self.numbers.get(topic).map(|number| (handle, *number)));
+    }
+
+    /// What was held of this writer is let through; of everybody's where none is named.
+    pub fn let_through(&mut self, handle: Option<Handle>) {
+        self.held.retain(|(held, _)| handle.is_some_and(|handle| handle != *held));
+    }
+
+    /// Where the newest step has stored a record: topic and partition.
+    pub fn stored_at(&self) -> Option<(&str, i32)> {
+        self.stored_at.map(|(number, partition)| (&*self.topics[number].info.name, partition))
+    }
+
+    /// Stores one record or gives one answer. False: there is nothing under way, or all that is is held.
     pub fn step(&mut self) -> bool {
-        let choices = self.waiting.len() + self.stored.len();
+        self.stored_at = None;
+        let is_open = |place: &&Place| self.held.is_empty() || !self.held.contains(&(place.0, place.1));
+        let open = if self.held.is_empty() { self.waiting.len() } else { self.waiting.keys().filter(is_open).count() };
+        let choices = open + self.stored.len();
         if choices == 0 {
             return false;
         }
@@ -160,30 +197,31 @@ impl SimulatedCore {
             self.clean_somewhere();
         }
         let choice = self.random.random_range(0..choices);
-        match self.waiting.keys().nth(choice).cloned() {
-            Some(place) => self.store(&place),
+        let is_open = |place: &&Place| self.held.is_empty() || !self.held.contains(&(place.0, place.1));
+        match self.waiting.keys().filter(is_open).nth(choice).copied() {
+            Some(place) => self.store(place),
             None => {
-                let ticket = self.stored.swap_remove(choice - self.waiting.len());
+                let ticket = self.stored.swap_remove(choice - open);
                 self.give_answer(ticket);
             }
         }
         true
     }
 
-    fn store(&mut self, place: &(Handle, String, i32)) {
+    fn store(&mut self, place: Place) {
         let (handle, lost) = (place.0, self.happens(self.faults.lose));
         if lost && !self.ended[handle.0] {
             // Nothing of this partition goes behind what is lost; other partitions know nothing of it yet.
-            self.waiting.remove(place);
+            self.waiting.remove(&place);
             return self.crash(handle);
         }
-        let Some(queue) = self.waiting.get_mut(place) else { return };
+        let Some(queue) = self.waiting.get_mut(&place) else { return };
         let Some(Waiting { ticket, at, record }) = queue.pop_front() else { return };
         if queue.is_empty() {
-            self.waiting.remove(place);
+            self.waiting.remove(&place);
         }
-        let Some(partition) = self.topics.get_mut(&place.1).and_then(|topic| topic.partitions.get_mut(place.2 as usize)) else { return };
-        let offset = partition.append(place.2, record, self.now_ms);
+        let offset = self.topics[place.1].partitions[place.2 as usize].append(place.2, record, self.now_ms);
+        self.stored_at = Some((place.1, place.2));
         // None: its handle has ended, and nobody waits.
         let Some(pending) = self.pending.get_mut(&ticket) else { return };
         pending.appended[at] = Appended { offset };
@@ -209,7 +247,7 @@ impl SimulatedCore {
     /// and is stored some time: nobody knows.
     pub fn crash(&mut self, handle: Handle) {
         self.ended[handle.0] = true;
-        let places: Vec<_> = self.waiting.keys().filter(|(owner, ..)| *owner == handle).cloned().collect();
+        let places: Vec<Place> = self.waiting.keys().filter(|(owner, ..)| *owner == handle).copied().collect();
         for place in places {
             let Some(queue) = self.waiting.get_mut(&place) else { continue };
             let under_way = self.random.random_range(0..=queue.len());
@@ -255,17 +293,22 @@ impl SimulatedCore {
     /// [`LogError::NoTopic`].
     pub fn compact(&mut self, topic: &str, partition: i32) -> Result<usize, LogError> {
         self.partition(topic, partition)?;
-        let now = self.now_ms;
-        let cleaned = self.topics.get_mut(topic).map(|topic| topic.partitions[partition as usize].clean(topic.keeping, now));
-        Ok(cleaned.unwrap_or(0))
+        let (number, now) = (self.number(topic)?, self.now_ms);
+        let topic = &mut self.topics[number];
+        Ok(topic.partitions[partition as usize].clean(topic.keeping, now))
     }
 
     fn clean_somewhere(&mut self) {
-        let places: Vec<(String, i32)> =
-            self.topics.iter().flat_map(|(name, topic)| (0..topic.info.partitions).map(|partition| (name.clone(), partition))).collect();
-        if let Some((topic, partition)) = places.get(self.random.random_range(0..places.len().max(1))) {
-            // It exists: it has just been listed.
-            let _ = self.compact(topic, *partition);
+        let partitions: usize = self.topics.iter().map(|topic| topic.partitions.len()).sum();
+        let (mut which, now) = (self.random.random_range(0..partitions.max(1)), self.now_ms);
+        for topic in &mut self.topics {
+            match topic.partitions.get_mut(which) {
+                Some(partition) => {
+                    partition.clean(topic.keeping, now);
+                    return;
+                }
+                None => which -= topic.partitions.len(),
+            }
         }
     }
 
@@ -283,8 +326,12 @@ impl SimulatedCore {
         share > 0.0 && self.random.random_bool(share.min(1.0))
     }
 
+    fn number(&self, topic: &str) -> Result<usize, LogError> {
+        self.numbers.get(topic).copied().ok_or_else(|| LogError::NoTopic(topic.to_owned()))
+    }
+
     fn partition(&self, topic: &str, partition: i32) -> Result<&Partition, LogError> {
-        let found = self.topics.get(topic).and_then(|topic| topic.partitions.get(usize::try_from(partition).ok()?));
+        let found = self.topics[self.number(topic)?].partitions.get(usize::try_from(partition).unwrap_or(usize::MAX));
         found.ok_or_else(|| LogError::NoTopic(format!("{topic}/{partition}")))
     }
 }

@@ -40,7 +40,8 @@ pub struct Judge {
     /// By key.
     screenings: BTreeMap<String, Vec<Screening>>,
     wrong: BTreeMap<String, Millis>,
-    hand_backs: BTreeMap<String, (Millis, Option<String>)>,
+    /// Since when, to which grid, and which was named last: handed back to nobody, a task stays there.
+    hand_backs: BTreeMap<String, (Millis, Option<String>, Option<String>)>,
 }
 
 fn is_open(state: TaskState) -> bool {
@@ -70,6 +71,7 @@ impl Judge {
             Seen::Task(at, key, None) => self.find(3, format!("{key} was emptied at {}", format(*at))),
             Seen::Decision(decision) => self.decision(decision),
             Seen::Rest(now) => self.rest(*now),
+            Seen::Said(..) => {}
             Seen::View(reader, tasks) => {
                 let differs = |key: &&String| tasks.get(*key) != self.tasks.get(*key);
                 if let Some(key) = tasks.keys().chain(self.tasks.keys()).find(differs).cloned() {
@@ -211,7 +213,8 @@ impl Judge {
             }
             (200, Some(Outcome::WrongHousehold)) => drop(self.wrong.insert(key.to_owned(), sent)),
             (200, None) if action.action == ActionKind::HandBack => {
-                self.hand_backs.insert(key.to_owned(), (at, action.to_grid.as_deref().map(str::to_owned)));
+                let (to, before) = (action.to_grid.map(String::from), self.hand_backs.get(key).and_then(|(.., last)| last.clone()));
+                self.hand_backs.insert(key.to_owned(), (at, to.clone(), to.or(before)));
             }
             _ => {}
         }
@@ -279,7 +282,7 @@ impl Judge {
             Code::Duplicate => known.twins(fact).len() > 1,
             Code::MandateEnded => known.may_be_forbidden(fact),
             Code::NotMatching => head.direction == Direction::Out || known.policies.iter().any(below),
-            Code::OutOfArea => known.may_be_outside(fact) || self.hand_backs.iter().any(|(key, (_, to))| here(key) && handed_out(to)),
+            Code::OutOfArea => known.may_be_outside(fact) || self.hand_backs.iter().any(|(key, (.., last))| here(key) && handed_out(last)),
             Code::Unresolved => known.may_lack_grid(fact) || self.wrong.keys().any(here),
             Code::Held => known.policies.iter().any(|policy| policy.weak_sources.contains(&fact.event.kind())),
             Code::Covered => self.may_be_answered(fact, places),
@@ -318,7 +321,7 @@ impl Judge {
         let in_time = fact.at.0 + known.slack - head.observed_at.0 < known.grace(true);
         let strong = !policy.weak_sources.contains(&fact.event.kind()) && known.level(policy, &fact.event) >= policy.least_level;
         let declares = !place.starts_with('~') || head.destination.is_some();
-        let handed_out = self.hand_backs.get(&key).is_some_and(|(_, to)| to.as_ref().is_some_and(|to| !known.is_inside(to)));
+        let handed_out = self.hand_backs.get(&key).is_some_and(|(.., last)| last.as_ref().is_some_and(|to| !known.is_inside(to)));
         let has_grid = declares && !handed_out && known.certain_grid(place).is_some();
         if head.direction == Direction::Out || !in_time || !strong || !has_grid || known.is_crowded(fact) {
             return None;
@@ -380,9 +383,9 @@ impl Judge {
         }
         let (pseudo, entry) = (household.starts_with('~'), known.grid(household).map(str::to_owned));
         let right: Vec<String> = match self.hand_backs.get(key) {
-            Some((_, None)) => return None,
-            Some((since, Some(to))) if !pseudo && !known.entry_changed_since(household, *since) => vec![to.clone()],
-            Some((_, Some(to))) => entry.into_iter().chain([to.clone()]).chain(known.declared_at(household)).collect(),
+            Some((_, None, _)) => return None,
+            Some((since, Some(to), _)) if !pseudo && !known.entry_changed_since(household, *since) => vec![to.clone()],
+            Some((_, Some(to), _)) => entry.into_iter().chain([to.clone()]).chain(known.declared_at(household)).collect(),
             // An entry that is gone leaves the task where it is.
             None if !pseudo => entry.into_iter().collect(),
             None => known.declared_at(household),

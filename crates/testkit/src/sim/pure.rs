@@ -51,6 +51,7 @@ struct Site<'a> {
     now: Millis,
     seed: u64,
     random: SmallRng,
+    calm: bool,
     hand: Hand,
     policy: Policy,
     mandate: Option<Mandate>,
@@ -75,6 +76,7 @@ pub fn play(script: impl Iterator<Item = Step>, crew: Crew, how: Play, seen: &mu
         now: Millis(0),
         seed: how.seed,
         random: SmallRng::seed_from_u64(how.seed),
+        calm: how.calm.is_some(),
         hand: Hand::new(how.bug),
         policy: domain::policy::default_policy(),
         mandate: None,
@@ -166,7 +168,8 @@ impl Site<'_> {
         if self.queues.is_empty() {
             return false;
         }
-        let which = self.random.random_range(0..self.queues.len());
+        // In a large city a grid's change is a letter for everybody: there the first queue's turn comes first, at no search.
+        let which = if self.calm { 0 } else { self.random.random_range(0..self.queues.len()) };
         let Some(to) = self.queues.keys().nth(which).cloned() else { return false };
         let twice = self.random.random_bool(0.03);
         let Some(queue) = self.queues.get_mut(&to) else { return false };

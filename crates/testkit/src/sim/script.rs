@@ -78,6 +78,8 @@ pub enum Seen {
     Rest(Millis),
     /// At this rest a reader holds these tasks by key.
     View(String, BTreeMap<String, Task>),
+    /// For people alone: what becomes of processes and log.
+    Said(Millis, String),
 }
 
 /// A broken law, with household, events and times.

@@ -1,20 +1,20 @@
 //! Makes a broken script small, and tells a history so that a person can read it: days and hours, and names instead of tokens.
 
-use super::script::{DAY_0, Seen, Step, What, token};
+use super::script::{DAY_0, Seen, What, token};
 use events::time::{DAY_MS, HOUR_MS, format};
 use events::{Event, EventId, Millis, Task, Token};
 use std::collections::HashMap;
 use std::fmt::Write;
 
-/// The smallest script that was found in so many tries of which `fails` still says true: no part of it can be left out alone.
-/// `fails` must say the same of the same script; where the whole script doesn't fail, it comes back as it is.
-pub fn shrink(steps: &[Step], tries_max: usize, mut fails: impl FnMut(&[Step]) -> bool) -> Vec<Step> {
+/// The smallest script, or list of other things, that was found in so many tries of which `fails` still says true: no part of it can be
+/// left out alone. `fails` must say the same of the same script; where the whole script doesn't fail, it comes back as it is.
+pub fn shrink<T: Clone>(steps: &[T], tries_max: usize, mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
     let mut steps = steps.to_vec();
     let (mut size, mut tries) = (steps.len().div_ceil(2).max(1), 0);
     loop {
         let (mut at, mut smaller) = (0, false);
         while at < steps.len() && tries < tries_max {
-            let rest: Vec<Step> =
+            let rest: Vec<T> =
                 steps.iter().enumerate().filter(|(one, _)| !(at..at + size).contains(one)).map(|(_, step)| step.clone()).collect();
             tries += 1;
             if fails(&rest) {
@@ -111,6 +111,10 @@ impl Teller {
                 self.now = *at;
                 self.say("-- all is at rest");
             }
+            Seen::Said(at, what) => {
+                self.now = *at;
+                self.say(&format!("            {what}"));
+            }
             Seen::View(reader, tasks) => self.say(&format!("-- {reader} holds {} households", tasks.len())),
         }
     }
@@ -176,6 +180,7 @@ fn names() -> HashMap<Token, String> {
 #[cfg(test)]
 mod tests {
     use super::super::city::City;
+    use super::super::script::Step;
     use super::*;
 
     fn named(step: &Step, name: &str) -> bool {
