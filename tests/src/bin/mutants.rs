@@ -18,13 +18,16 @@ struct Cli {
     /// Only those whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
+    /// Also tells the smallest history that was found of each bug: what its rule is there for.
+    #[arg(long)]
+    tell: bool,
     /// The table as JSON on standard output.
     #[arg(long)]
     json: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Cli { seed, only, json } = Cli::parse();
+    let Cli { seed, only, tell, json } = Cli::parse();
     let player = Player::new()?;
     let owners = Mutant::ALL.iter().map(|mutant| Rule::Owners(*mutant));
     let pure = testkit::sim::pure::Bug::ALL.iter().map(|bug| Rule::Pure(*bug));
@@ -34,6 +37,13 @@ fn main() -> anyhow::Result<ExitCode> {
         let found = player.find(rule, seed);
         if !json {
             println!("{found}");
+        }
+        if let Some(seeds) = found.seeds.filter(|_| tell) {
+            let history = match rule {
+                Rule::Owners(mutant) => player.explain(seed + seeds - 1, Some(mutant)),
+                Rule::Pure(bug) => testkit::sim::pure::explain(seed + seeds - 1, Some(bug)),
+            };
+            eprintln!("{}", history.unwrap_or_default());
         }
         table.push(found);
     }

@@ -163,9 +163,11 @@ impl Process {
     pub fn cache(&self, core: &SimulatedCore, kind: Kind, partition: i32, newest: bool) -> Option<Snapshot> {
         let all = self.caches.get(&(kind, partition))?;
         let cache = if newest { all.last() } else { all.first() }?;
+        // As the router does: nothing stands behind it, or what stands there is younger than compaction waits.
+        let (_, end) = core.offsets(kind.topic(), partition).ok()?;
         let next = core.read(kind.topic(), partition, cache.tail, 1).ok()?;
         let young = next.records.first().is_some_and(|record| core.now_ms() - record.timestamp < MIN_COMPACTION_LAG_MS);
-        young.then(|| cache.clone())
+        (cache.tail == end || young).then(|| cache.clone())
     }
 
     fn keep(&mut self, kind: Kind, partition: i32, mut cache: Snapshot, mutant: Option<Mutant>) {
@@ -208,7 +210,8 @@ impl Process {
             match command {
                 Command::Append(number, records) => {
                     let speaks = records.first().is_some_and(|record| record.topic != life.kind.topic());
-                    let handle = if speaks && mutant == Some(Mutant::RoadsCross) { core.open() } else { life.handle };
+                    let crosses = speaks && mutant == Some(Mutant::RoadsCross);
+                    let handle = if crosses { core.open_like(life.handle) } else { life.handle };
                     let fate = match core.append(handle, records) {
                         Ok(_) if speaks && mutant == Some(Mutant::PositionEarly) => Fate::Known(Ok(Vec::new())),
                         Ok(ticket) => Fate::UnderWay(ticket),

@@ -4,6 +4,8 @@
 use super::life::Kind;
 use super::world::World;
 use eventlog::owner::Event;
+use eventlog::simulated::Faults;
+use events::topics::ARRIVALS;
 use rand::Rng;
 
 impl World<'_> {
@@ -18,10 +20,21 @@ impl World<'_> {
         self.note("plots");
         let handle = self.processes[first].lives[life].handle;
         self.slow_down(first, life);
+        let (before, breaks) = (self.core.faults, self.random.random_bool(0.15));
+        if breaks {
+            self.note("broken roads");
+            self.core.faults = Faults { lose: 0.2, lose_answer: 0.2, ..before };
+        }
         self.work(first, life, 4);
+        self.core.faults = before;
+        if self.random.random_bool(if breaks { 0.6 } else { 0.2 }) {
+            // Nothing more happens to it than that.
+            self.work(first, life, 4);
+            return self.arrives(handle);
+        }
         // It knows nothing of what comes now, or it is no more.
         match self.random.random_range(0..4) {
-            0 => self.kill(first),
+            0 => self.kill_in_plot(first),
             1 => self.cut_off(first, partition),
             _ => self.pause(first, true),
         }
@@ -38,9 +51,10 @@ impl World<'_> {
         if self.random.random_bool(0.4) {
             self.work(second, life, 2);
         }
-        match self.random.random_range(0..5) {
-            0 | 1 => self.kill(second),
+        match self.random.random_range(0..6) {
+            0 | 1 => self.kill_in_plot(second),
             2 => self.pause(second, true),
+            4 => self.lose_repair(second, life),
             3 if second != first => {
                 // The first goes on, and has not looked up yet.
                 let at = self.processes[first].lives.iter().position(|one| one.handle == handle && !one.gone);
@@ -62,6 +76,44 @@ impl World<'_> {
         }
     }
 
+    /// The registry has just said something new, and a keeper learns of it while what it said before is still on its way.
+    pub fn move_under_way(&mut self, partition: usize) {
+        if !self.may_trouble() {
+            return;
+        }
+        let Some((at, life)) = self.next_owner(Kind::Keeper, partition) else { return };
+        self.note("moves under way");
+        let handle = self.processes[at].lives[life].handle;
+        self.core.hold(handle, ARRIVALS);
+        self.say(|| format!("what process {at} sends to {ARRIVALS} is long on its way"));
+        for tables in [false, true] {
+            self.read_and_write(at, life);
+            let (process, mutant) = (&mut self.processes[at], self.mutant);
+            if tables {
+                process.read_tables(&self.core, self.partitions, usize::MAX, mutant);
+            }
+            while process.tell_change(life, &mut self.core, mutant) {}
+            self.read_and_write(at, life);
+        }
+        if self.random.random_bool(0.7) {
+            self.arrives(handle);
+        }
+    }
+
+    /// An owner reads its inputs, and reads back what it makes of them.
+    fn read_and_write(&mut self, at: usize, life: usize) {
+        let inputs = self.processes[at].lives[life].kind.inputs().len();
+        let mutant = self.mutant;
+        for input in 0..inputs {
+            self.processes[at].read_input(life, input, usize::MAX, &mut self.core, mutant);
+        }
+        self.quiet_core();
+        while self.processes[at].answer(life, 0, &mut self.core, mutant).is_some() {}
+        if !self.processes[at].lives[life].gone {
+            self.processes[at].read_own(life, usize::MAX, &mut self.core, mutant);
+        }
+    }
+
     /// Whoever has the partition owns it from now on: process and life. A process that is no more begins anew.
     fn next_owner(&mut self, kind: Kind, partition: usize) -> Option<(usize, usize)> {
         let at = self.assigned[partition];
@@ -73,6 +125,23 @@ impl World<'_> {
         let life = self.processes[at].lives.iter().position(is_it)?;
         self.take_over(at, life);
         self.processes[at].lives[life].owner.is_active().then_some((at, life))
+    }
+
+    /// It has seen what is stale, and nothing that it writes about that arrives any more.
+    fn lose_repair(&mut self, at: usize, life: usize) {
+        let (handle, topic) = (self.processes[at].lives[life].handle, self.processes[at].lives[life].kind.topic());
+        self.core.hold(handle, topic);
+        self.processes[at].read_own(life, usize::MAX, &mut self.core, self.mutant);
+        if !self.processes[at].lives[life].gone {
+            self.processes[at].save(life, &mut self.core, self.mutant);
+        }
+        self.kill_in_plot(at);
+    }
+
+    /// It comes again itself as a rule, from what it has on its disk.
+    fn kill_in_plot(&mut self, at: usize) {
+        let moves = self.random.random_bool(0.4);
+        self.kill(at, moves);
     }
 
     /// The group has given it to somebody else, and it has not heard of that.
@@ -106,6 +175,9 @@ impl World<'_> {
             if self.random.random_bool(0.7) && !self.processes[at].lives[life].gone {
                 self.processes[at].read_own(life, usize::MAX, &mut self.core, self.mutant);
             }
+            if self.random.random_bool(0.3) && !self.processes[at].lives[life].gone {
+                self.processes[at].save(life, &mut self.core, self.mutant);
+            }
         }
     }
 
@@ -115,6 +187,10 @@ impl World<'_> {
         let (process, core, mutant) = (&mut self.processes[at], &mut self.core, self.mutant);
         for input in 0..inputs {
             process.read_input(life, input, usize::MAX, core, mutant);
+        }
+        if self.random.random_bool(0.3) {
+            process.read_tables(core, self.partitions, usize::MAX, mutant);
+            while process.tell_change(life, core, mutant) {}
         }
         if self.random.random_bool(0.6) {
             let now = core.now_ms();

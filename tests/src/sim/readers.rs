@@ -4,7 +4,7 @@ use eventlog::Record;
 use eventlog::fencing::{Fold, Verdict, epoch_of};
 use eventlog::owner::States;
 use eventlog::simulated::SimulatedCore;
-use events::topics::{DECISIONS, TASKS, TRAVELLERS};
+use events::topics::{DECISIONS, POSITION_PREFIX, TASKS, TRAVELLERS};
 use events::{Codec, Decision, Millis, Task};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -92,14 +92,15 @@ impl Witness {
 /// A record for people: its offset, and whether it counts.
 fn tell(topic: &str, record: &Record, verdict: Verdict<'_>, highest: i64) -> String {
     let topic = topic.rsplit('.').nth(1).unwrap_or(topic);
-    let place = format!("{topic}/{} at {}", record.partition, record.offset);
+    let (place, offset) = (format!("{topic}/{}", record.partition), record.offset);
     let epoch = epoch_of(record);
     let value = record.value.as_deref().map_or("none".into(), |value| String::from_utf8_lossy(value));
     match verdict {
-        Verdict::Claim => format!("{place}: {} takes epoch {}", key(record), record.offset + 1),
+        Verdict::Claim => format!("{place} at {offset}: {} takes epoch {}", key(record), offset + 1),
         Verdict::Position(input) => format!("{place}: position {value} of {input}, epoch {epoch}"),
-        Verdict::State => format!("{place}: {}, epoch {epoch}{}", key(record), if record.value.is_none() { ", emptied" } else { "" }),
-        Verdict::Stale => format!("{place}: {} is STALE, epoch {epoch} under {highest}", key(record)),
+        Verdict::State => format!("{place} at {offset}: {}, epoch {epoch}{}", key(record), if record.value.is_none() { ", emptied" } else { "" }),
+        Verdict::Stale if key(record).starts_with(POSITION_PREFIX) => format!("{place}: {} is STALE, epoch {epoch} under {highest}", key(record)),
+        Verdict::Stale => format!("{place} at {offset}: {} is STALE, epoch {epoch} under {highest}", key(record)),
     }
 }
 

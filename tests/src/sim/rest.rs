@@ -12,13 +12,12 @@ use testkit::sim::script::{Finding, Seen};
 
 /// Rounds in which everything comes to rest, or never will.
 const ROUNDS_MAX: usize = 120;
+/// And where it will not, how often it is tried again later: what is broken by that shows when the world goes on.
+const STUCK_ROUNDS_MAX: usize = 12;
 
 impl World<'_> {
     /// Everybody wakes up and does all there is to do. Answers whether all has come to rest.
     pub fn settle(&mut self) -> bool {
-        if self.stuck {
-            return false;
-        }
         self.core.faults = Faults { clean: 0.03, ..Faults::default() };
         self.core.let_through(None);
         for at in 0..self.processes.len() {
@@ -30,7 +29,7 @@ impl World<'_> {
                 self.revive(at);
             }
         }
-        for round in 0..ROUNDS_MAX {
+        for round in 0..if self.stuck { STUCK_ROUNDS_MAX } else { ROUNDS_MAX } {
             // Ticks last: a position is written now and then for ever, and what came of it is read before anybody looks.
             for ticks in [true, false] {
                 (0..self.processes.len()).for_each(|at| self.work_off(at, round, ticks));
@@ -41,9 +40,11 @@ impl World<'_> {
             }
             self.core.advance(5000);
         }
+        if std::mem::replace(&mut self.stuck, true) {
+            return false;
+        }
         let what = format!("the site does not come to rest: {}", self.restless());
         self.broken.push(Finding { law: 2, what });
-        self.stuck = true;
         false
     }
 

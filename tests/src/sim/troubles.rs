@@ -30,7 +30,11 @@ impl World<'_> {
                 let most = self.random.random_range(1..8);
                 self.read_inbox(inbox, partition, most);
             }
-            48..54 if self.may_trouble() => self.make_trouble(which),
+            48..54 => {
+                if self.random.random_bool(self.lively) && self.may_trouble() {
+                    self.make_trouble(which);
+                }
+            }
             _ => self.move_owner(which),
         }
     }
@@ -71,7 +75,10 @@ impl World<'_> {
 
     fn make_trouble(&mut self, at: usize) {
         match self.random.random_range(0..17) {
-            0..2 if self.processes[at].alive => self.kill(at),
+            0..2 if self.processes[at].alive => {
+                let moves = self.random.random_bool(0.7);
+                self.kill(at, moves);
+            }
             2..4 if !self.processes[at].alive => self.revive(at),
             4..6 if self.processes[at].runs() => {
                 let moves = self.random.random_bool(0.8);
@@ -139,14 +146,14 @@ impl World<'_> {
         self.say(|| format!("what process {at} sends to {} is long on its way", topics.join(" and ")));
     }
 
-    pub fn kill(&mut self, at: usize) {
+    pub fn kill(&mut self, at: usize, moves: bool) {
         self.note("kills");
         self.say(|| format!("process {at} is killed"));
         for life in std::mem::take(&mut self.processes[at].lives) {
             self.core.crash(life.handle);
         }
         (self.processes[at].alive, self.processes[at].paused) = (false, false);
-        if self.random.random_bool(0.7) {
+        if moves {
             self.hand_over(at);
         }
     }

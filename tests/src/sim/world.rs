@@ -24,10 +24,12 @@ use testkit::sim::workers::Crew;
 
 /// Nobody's clock or table may be further behind, in milliseconds: the judge allows an hour.
 const BEHIND_MS: i64 = 10 * 60_000;
+/// What the registry says is new for so long, in milliseconds.
+const JUST_MS: i64 = 60_000;
 /// Nothing is on its way for longer, in milliseconds.
 const ON_THE_WAY_MS: i64 = 6 * HOUR_MS;
-/// How often somebody plots, after a step and after a deed.
-const PLOTS: [f64; 2] = [0.25, 0.15];
+/// How often somebody plots after a step or a deed: in some worlds seldom, so that what is broken is not mended by the next owner.
+const PLOTS: [f64; 3] = [0.03, 0.1, 0.3];
 
 /// A site, and everybody at it.
 pub(super) struct World<'a> {
@@ -49,10 +51,15 @@ pub(super) struct World<'a> {
     pub moments: BTreeSet<i64>,
     troubled: Option<&'a BTreeSet<i64>>,
     moment: i64,
+    linked_at: i64,
+    /// How often somebody plots, and of trouble at random how much is made: shares of 1.
+    plots: f64,
+    pub lively: f64,
     /// It does not come to rest any more.
     pub stuck: bool,
     /// People want to know what becomes of processes.
     told: bool,
+    told_of: BTreeSet<String>,
     writer: Handle,
     schemas: Arc<Schemas>,
     pub codec: Arc<Codec>,
@@ -90,6 +97,7 @@ impl<'a> World<'a> {
         }
         let (writer, codec) = (core.open(), schemas.codec());
         let processes = random.random_range(2..=5);
+        let (plots, lively) = (PLOTS[random.random_range(0..PLOTS.len())], [0.1, 0.5, 1.0][random.random_range(0..3)]);
         let mut world = World {
             core,
             partitions,
@@ -105,8 +113,12 @@ impl<'a> World<'a> {
             moments: BTreeSet::new(),
             troubled,
             moment: 0,
+            linked_at: 0,
+            plots,
+            lively,
             stuck: false,
             told,
+            told_of: BTreeSet::new(),
             writer,
             schemas,
             codec,
@@ -136,9 +148,6 @@ impl<'a> World<'a> {
         for step in script {
             self.work_until(step.at);
             self.comes_to(step.at);
-            if self.stuck {
-                return self.rest();
-            }
             if self.random.random_bool(0.15) && self.settle() && step.at.0 - rested.0 > DAY_MS {
                 rested = step.at;
                 self.rest();
@@ -146,8 +155,11 @@ impl<'a> World<'a> {
             let mut step = step.clone();
             step.at = self.now();
             (self.seen)(&Seen::Step(step.clone()));
-            self.write_step(step.what);
-            if self.random.random_bool(PLOTS[0]) {
+            let place = self.write_step(step.what);
+            if let Some(partition) = place.filter(|_| self.random.random_bool(0.5)) {
+                self.move_under_way(partition as usize);
+            }
+            if self.random.random_bool(self.plots) {
                 self.plot();
             }
             let moves = if self.random.random_bool(0.3) { 0 } else { self.random.random_range(0..40) };
@@ -168,7 +180,7 @@ impl<'a> World<'a> {
         self.compact_all();
         for at in 0..self.processes.len() {
             if self.processes[at].alive {
-                self.kill(at);
+                self.kill(at, false);
             }
             self.processes[at].caches.clear();
         }
@@ -211,7 +223,12 @@ impl<'a> World<'a> {
         let moved = self.core.step();
         if let Some(place) = self.core.stored_at() {
             let (now, told, mut said) = (self.now(), self.told, Vec::new());
-            let mut say = |what: &dyn Fn() -> String| said.extend(told.then(|| Seen::Said(now, what())));
+            // The same position again and again tells nothing.
+            let mut say = |what: &dyn Fn() -> String| {
+                if told {
+                    said.extend(Some(what()).filter(|what| self.told_of.insert(what.clone())).map(|what| Seen::Said(now, what)));
+                }
+            };
             if let Err(what) = self.witness.look(&self.core, &self.codec, place, &mut *self.seen, &mut say) {
                 self.broken.push(Finding { law: 2, what });
             }
@@ -239,14 +256,18 @@ impl<'a> World<'a> {
         self.write(topic, partition_of(key.as_bytes(), self.partitions), key, value);
     }
 
-    fn write_step(&mut self, what: What) {
+    /// Answers the partition of an event that comes just after the registry has said something new.
+    fn write_step(&mut self, what: What) -> Option<i32> {
         let codec = self.codec.clone();
         match what {
             What::Grid(code, grid) => self.write_keyed(GRIDS, &code, grid.map(|grid| codec.encode(&grid))),
             What::Entry(household, entry) => {
                 self.write_keyed(HOUSEHOLDS, &household_key(MANDATE, &household), entry.map(|entry| codec.encode(&entry)));
             }
-            What::Link(token, link) => self.write_keyed(IDENTIFIERS, &token.to_string(), link.map(|link| codec.encode(&link))),
+            What::Link(token, link) => {
+                self.linked_at = self.now().0;
+                self.write_keyed(IDENTIFIERS, &token.to_string(), link.map(|link| codec.encode(&link)));
+            }
             What::Mandate(mandate) => {
                 self.write_keyed(MANDATES, &mandate.id, Some(codec.encode(&mandate)));
                 self.mandate = Some(mandate);
@@ -262,8 +283,10 @@ impl<'a> World<'a> {
                     Arrival::Telecom(event) => codec.encode(event),
                 };
                 self.write(of_kind(event.kind()), partition, &traveller, Some(value));
+                return Some(partition).filter(|_| self.now().0 - self.linked_at < JUST_MS);
             }
         }
+        None
     }
 
     /// Workers do what is due by then.
@@ -280,7 +303,7 @@ impl<'a> World<'a> {
             let value = self.codec.encode(&deed.action);
             (self.seen)(&Seen::Deed(deed.clone()));
             self.write_keyed(ACTIONS, &deed.key, Some(value));
-            if self.random.random_bool(PLOTS[1]) {
+            if self.random.random_bool(self.plots) {
                 self.plot();
             }
             (0..self.random.random_range(0..25)).for_each(|_| self.make_move());

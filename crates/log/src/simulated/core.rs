@@ -174,6 +174,14 @@ impl SimulatedCore {
         self.held.extend(self.numbers.get(topic).map(|number| (handle, *number)));
     }
 
+    /// A new writer; what is held of another is held of it, too.
+    pub fn open_like(&mut self, other: Handle) -> Handle {
+        let handle = self.open();
+        let held: Vec<_> = self.held.range((other, 0)..=(other, usize::MAX)).map(|(_, topic)| (handle, *topic)).collect();
+        self.held.extend(held);
+        handle
+    }
+
     /// What was held of this writer is let through; of everybody's where none is named.
     pub fn let_through(&mut self, handle: Option<Handle>) {
         self.held.retain(|(held, _)| handle.is_some_and(|handle| handle != *held));

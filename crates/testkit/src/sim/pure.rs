@@ -60,7 +60,7 @@ struct Site<'a> {
     links: HashMap<Token, IdentifierLink>,
     travellers: HashMap<String, Traveller>,
     by_token: HashMap<Token, Vec<String>>,
-    households: BTreeMap<String, Task>,
+    households: HashMap<String, Task>,
     /// When time alone changes which household; a moment that is no longer true does nothing.
     due: BTreeSet<(Millis, String)>,
     queues: BTreeMap<String, VecDeque<Letter>>,
@@ -85,7 +85,7 @@ pub fn play(script: impl Iterator<Item = Step>, crew: Crew, how: Play, seen: &mu
         links: HashMap::new(),
         travellers: HashMap::new(),
         by_token: HashMap::new(),
-        households: BTreeMap::new(),
+        households: HashMap::new(),
         due: BTreeSet::new(),
         queues: BTreeMap::new(),
         deeds: BTreeMap::new(),
@@ -168,7 +168,7 @@ impl Site<'_> {
         if self.queues.is_empty() {
             return false;
         }
-        // In a large city a grid's change is a letter for everybody: there the first queue's turn comes first, at no search.
+        // Of a large city's many queues it is the first one's turn, at no search.
         let which = if self.calm { 0 } else { self.random.random_range(0..self.queues.len()) };
         let Some(to) = self.queues.keys().nth(which).cloned() else { return false };
         let twice = self.random.random_bool(0.03);
@@ -192,10 +192,12 @@ impl Site<'_> {
         match what {
             What::Grid(code, entry) => {
                 match entry {
-                    Some(entry) => drop(self.grids.insert(code, entry)),
+                    Some(entry) => drop(self.grids.insert(code.clone(), entry)),
                     None => drop(self.grids.remove(&code)),
                 }
-                self.judge_all_again();
+                // In a large city there is always some grid that changes, and hardly anybody whom that concerns.
+                let calm = self.calm;
+                self.judge_all_again(|task| !calm || names(task, &code));
             }
             What::Entry(household, entry) => {
                 match entry {
@@ -215,18 +217,19 @@ impl Site<'_> {
             }
             What::Mandate(mandate) => {
                 self.mandate = Some(mandate);
-                self.judge_all_again();
+                self.judge_all_again(|_| true);
             }
             What::Policy(policy) => {
                 self.policy = policy;
-                self.judge_all_again();
+                self.judge_all_again(|_| true);
             }
             What::Event(event, _) => self.event(&event),
         }
     }
 
-    fn judge_all_again(&mut self) {
-        let households: Vec<String> = self.households.keys().cloned().collect();
+    fn judge_all_again(&mut self, concerned: impl Fn(&Task) -> bool) {
+        let all = self.households.iter().filter(|(_, task)| concerned(task));
+        let households: Vec<String> = all.map(|(household, _)| household.clone()).collect();
         households.iter().for_each(|household| self.judge_again(household));
     }
 
@@ -318,8 +321,12 @@ impl Site<'_> {
     }
 
     fn apply(&mut self, household: &str, input: &Input<'_>) {
-        let mut task = self.households.get(household).cloned().unwrap_or_else(|| household::new_task(MANDATE, household));
-        let known = self.households.contains_key(household);
+        if self.hand.ignores(input) {
+            return;
+        }
+        let before = self.households.remove(household);
+        let known = before.is_some();
+        let mut task = before.unwrap_or_else(|| household::new_task(MANDATE, household));
         self.hand.before(&mut task, input);
         let (policy, mandate) = (self.hand.policy(&self.policy), self.hand.mandate(self.mandate.as_ref()));
         let entry = self.hand.entry(household, self.entries.get(household));
@@ -332,9 +339,6 @@ impl Site<'_> {
             grids: &self.grids,
             settled: true,
         };
-        if self.hand.ignores(input) {
-            return;
-        }
         let Effects { decisions, left, covered, changed } = household::apply(&mut task, input, &context);
         household::acknowledged(&mut task);
         self.hand.after(&mut task, &mut self.random);
@@ -364,6 +368,13 @@ impl Site<'_> {
             self.send(&id, Letter::Return(Return { message: ReturnMessage::Covered(covered) }));
         }
     }
+}
+
+/// Whether it may be in a grid, now or when that changes.
+fn names(task: &Task, grid: &str) -> bool {
+    let declared = task.stays.iter().filter_map(|stay| stay.declared.as_ref()).map(|declared| &declared.grid);
+    let handed_back = task.handed_back.iter().filter_map(|handed_back| handed_back.to_grid.as_ref());
+    task.grid.iter().chain(&task.entry_grid).chain(handed_back).chain(declared).any(|name| **name == *grid)
 }
 
 /// An event as the router keeps it.

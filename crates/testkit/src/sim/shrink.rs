@@ -65,6 +65,18 @@ impl Teller {
         self.names.get(&token).cloned().unwrap_or_else(|| token.to_string()[..8].to_owned())
     }
 
+    /// Tokens in a text as names.
+    fn with_names(&self, text: &str) -> String {
+        let is_digit = |letter: char| letter.is_ascii_hexdigit();
+        let words = text.split_inclusive(|letter| !is_digit(letter));
+        let named = |word: &str| {
+            let digits = word.trim_end_matches(|letter| !is_digit(letter));
+            let name = digits.parse().ok().and_then(|token| self.names.get(&token));
+            name.map_or_else(|| word.to_owned(), |name| format!("{name}{}", &word[digits.len()..]))
+        };
+        words.map(named).collect()
+    }
+
     /// `m/h1` is h1; a pseudo-household's token has a name, too.
     fn household(&self, key: &str) -> String {
         let household = key.rsplit('/').next().unwrap_or(key);
@@ -113,7 +125,8 @@ impl Teller {
             }
             Seen::Said(at, what) => {
                 self.now = *at;
-                self.say(&format!("            {what}"));
+                let line = self.with_names(what);
+                self.say(&format!("            {line}"));
             }
             Seen::View(reader, tasks) => self.say(&format!("-- {reader} holds {} households", tasks.len())),
         }

@@ -1,6 +1,6 @@
 //! What changes in the city while people travel, and what the registry hears of it: moves, splits, merges, grids, new names.
 
-use super::super::people::{Household, grid_name};
+use super::super::people::{Household, grid_name, household_name};
 use super::super::registry::grid_entry;
 use super::super::script::What;
 use super::super::troubles::{INSIDE, OUTSIDE};
@@ -73,15 +73,19 @@ impl City {
             }
         };
         self.note(kind);
-        let at = self.import_time(midnight);
+        let at = self.import_time(midnight, &households);
         self.push(at, Pending::Import(households, people));
     }
 
-    /// Within three days; in a small world often while an event is under way.
-    fn import_time(&mut self, midnight: Millis) -> Millis {
+    /// Within three days; in a small world often while an event is under way, and mostly of somebody whom it concerns.
+    fn import_time(&mut self, midnight: Millis, households: &[usize]) -> Millis {
         let near = self.random.random_bool(0.5) && self.plan.troubled;
-        let times = near.then(|| self.order.iter().map(|Reverse((at, _))| *at).choose(&mut self.random));
-        match times.flatten().filter(|at| *at > midnight) {
+        let names: Vec<String> = households.iter().map(|household| household_name(*household)).collect();
+        let concerns = |number: &u64| matches!(self.pending.get(number), Some(Pending::Report(_, truth)) if names.contains(&truth.home));
+        let events = || self.order.iter().map(|Reverse((at, number))| (*at, number)).filter(|(at, _)| *at > midnight);
+        let concerned = events().filter(|(_, number)| near && concerns(number)).choose(&mut self.random);
+        let any = events().filter(|_| near).choose(&mut self.random);
+        match concerned.or(any).map(|(at, _)| at).filter(|at| *at > midnight) {
             Some(at) => Millis((at.0 - self.random.random_range(0..2000)).max(midnight.0 + 1)),
             None => self.later(midnight, 1, 72),
         }
