@@ -42,7 +42,8 @@ struct Step {
     speech: Speech,
     inputs: Option<(usize, i64)>,
     awaited: Vec<(Arc<str>, i64)>,
-    keys: Vec<Arc<str>>,
+    written: Vec<Arc<str>>,
+    spoken: Vec<Arc<str>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -388,16 +389,15 @@ impl<L: Logic> Owner<L> {
 
     /// What was written is appended, and becomes a step of the pipeline with what rests on it.
     fn follow(&mut self, work: Work, inputs: Option<(usize, i64)>, commands: &mut Vec<Command>) {
-        let Work { written, messages, awaited, .. } = work;
+        let Work { written, spoken, messages, awaited, .. } = work;
         if written.is_empty() && messages.is_empty() && awaited.is_empty() && inputs.is_none() {
             return;
         }
         let records: Vec<_> = written.iter().map(|key| (Bytes::copy_from_slice(key.as_bytes()), self.states.get(key).cloned())).collect();
         self.append_own(records, commands);
-        for key in &written {
-            *self.in_flight.entry(key.clone()).or_default() += 1;
-        }
-        self.steps.push_back(Step { rests_on: self.sequence, messages, speech: Speech::Waiting, inputs, awaited, keys: written });
+        self.in_flight.begin(&written, &spoken);
+        let (rests_on, speech) = (self.sequence, Speech::Waiting);
+        self.steps.push_back(Step { rests_on, messages, speech, inputs, awaited, written, spoken });
         self.advance(commands);
     }
 
@@ -420,14 +420,7 @@ impl<L: Logic> Owner<L> {
             if let Some((topic, offset)) = step.inputs {
                 self.done[topic] = offset;
             }
-            for key in &step.keys {
-                if let Some(count) = self.in_flight.get_mut(key) {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.in_flight.remove(key);
-                    }
-                }
-            }
+            self.in_flight.end(&step.written, &step.spoken);
             self.waits_for_step = false;
             delivered.extend(step.awaited);
         }

@@ -77,14 +77,17 @@ struct Opening {
     entry: Option<(i64, Arc<str>)>,
     mandate: Option<Arc<Mandate>>,
     in_flight: bool,
+    /// What was said of its signals is not acknowledged yet.
+    spoken_of: bool,
     changed: bool,
     touched: bool,
+    says: bool,
 }
 
 impl Opening {
     /// Nothing that it has said is still on its way.
     fn settled(&self) -> bool {
-        !self.touched && !self.in_flight
+        !self.touched && !self.in_flight && !self.spoken_of
     }
 }
 
@@ -125,18 +128,24 @@ impl Households {
             now.mandates.insert(mandate_id.into(), self.site.mandate(mandate_id));
         }
         let mandate = now.mandates.get(mandate_id).cloned().flatten();
-        let (entry, in_flight) = (self.site.entry(key), desk.is_in_flight(key));
-        let opening = Box::new(Opening { task, entry, mandate, in_flight, changed: false, touched: false });
+        let (entry, in_flight, spoken_of) = (self.site.entry(key), desk.is_in_flight(key), desk.is_spoken_of(key));
+        let opening =
+            Box::new(Opening { task, entry, mandate, in_flight, spoken_of, changed: false, touched: false, says: false });
         Some((now.opened.insert_full(Arc::from(key), opening).0, true))
     }
 
     /// Applies one input to a household and sends what it says. What changed while nobody looked is judged first, so that no order of
     /// tables and inputs matters. Answers whether it was applied: a household takes so many signals at once and no more, until what it
-    /// said of them is acknowledged.
+    /// said of them is acknowledged; and lets nobody go before that, since of whoever has gone it says nothing any more.
     fn apply_to(&mut self, key: &str, input: &Input<'_>, now: &mut Now, desk: &mut Desk<'_>) -> bool {
         let Some((at, first)) = self.open(key, now, desk) else { return true };
         let opening = &now.opened[at];
-        if matches!(input, Input::Arrival(_)) && !opening.settled() && over(&opening.task) >= BATCH_SIGNALS_MAX {
+        let waits = match input {
+            Input::Arrival(Arrival { message: ArrivalMessage::Release(_), .. }) => opening.says || opening.spoken_of,
+            Input::Arrival(_) => !opening.settled() && over(&opening.task) >= BATCH_SIGNALS_MAX,
+            _ => false,
+        };
+        if waits {
             return false;
         }
         if first && opening.task.version > 0 {
@@ -162,6 +171,7 @@ impl Households {
         if !if_outdated || household::is_outdated(&opening.task, &context) {
             let effects = household::apply(&mut opening.task, input, &context);
             opening.changed |= effects.changed;
+            opening.says |= !effects.decisions.is_empty();
             say(&mut self.out, key, effects, desk);
         }
     }
@@ -172,6 +182,9 @@ impl Households {
             if let Some(at) = household::due(&opening.task, &now.policy, self.site.clock) {
                 // What could not be done is not asked for again at once.
                 self.due.at(&key, at.0.max(desk.now + 1));
+            }
+            if opening.says {
+                desk.speak_of(&key);
             }
             if !opening.changed {
                 continue;
@@ -205,6 +218,7 @@ impl Households {
         let Some((key, opening)) = now.opened.get_index_mut(at) else { return };
         let unsent = household::unsent(&mut opening.task, &now.policy, Millis(desk.now), self.site.clock);
         if !unsent.left.is_empty() || !unsent.decisions.is_empty() {
+            opening.says |= !unsent.decisions.is_empty();
             say(&mut self.out, key, unsent, desk);
             desk.await_delivery(key, 0);
         }

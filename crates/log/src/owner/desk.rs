@@ -10,8 +10,36 @@ use std::sync::Arc;
 /// the same inputs, so that what is done to all of them is too; keys are codes and tokens that no outsider chooses.
 pub type States = HashMap<Arc<str>, Bytes, FixedState>;
 
-/// Keys whose records are on their way, with how many of each.
-pub(super) type InFlight = HashMap<Arc<str>, u32, FixedState>;
+/// What is on its way.
+#[derive(Default)]
+pub(super) struct InFlight {
+    written: Counts,
+    spoken: Counts,
+}
+
+/// Keys, with how often each.
+type Counts = HashMap<Arc<str>, u32, FixedState>;
+
+impl InFlight {
+    pub(super) fn begin(&mut self, written: &[Arc<str>], spoken: &[Arc<str>]) {
+        for (counts, keys) in [(&mut self.written, written), (&mut self.spoken, spoken)] {
+            keys.iter().for_each(|key| *counts.entry(key.clone()).or_default() += 1);
+        }
+    }
+
+    pub(super) fn end(&mut self, written: &[Arc<str>], spoken: &[Arc<str>]) {
+        for (counts, keys) in [(&mut self.written, written), (&mut self.spoken, spoken)] {
+            for key in keys {
+                if let Some(count) = counts.get_mut(key) {
+                    *count -= 1;
+                    if *count == 0 {
+                        counts.remove(key);
+                    }
+                }
+            }
+        }
+    }
+}
 
 /// What the loops of the router differ in. Synchronous and without I/O.
 pub trait Logic: Send {
@@ -104,9 +132,19 @@ impl<'a> Desk<'a> {
         self.work.wants_tables = true;
     }
 
-    /// Whether something of this key is still on its way.
+    /// What is sent in this step speaks of this key, whether or not its state is written.
+    pub fn speak_of(&mut self, key: &Arc<str>) {
+        self.work.spoken.push(key.clone());
+    }
+
+    /// Whether a record of this key, or what rests on it, is still on its way.
     pub fn is_in_flight(&self, key: &str) -> bool {
-        self.in_flight.contains_key(key)
+        self.in_flight.written.contains_key(key)
+    }
+
+    /// Whether what was said of this key is still on its way.
+    pub fn is_spoken_of(&self, key: &str) -> bool {
+        self.in_flight.spoken.contains_key(key)
     }
 }
 
@@ -115,6 +153,8 @@ impl<'a> Desk<'a> {
 pub(super) struct Work {
     /// Keys whose state it wrote, each once.
     pub written: Vec<Arc<str>>,
+    /// Keys that it speaks of.
+    pub spoken: Vec<Arc<str>>,
     /// What it sends, in order.
     pub messages: Vec<Append>,
     /// What `delivered` is told when these are acknowledged.
