@@ -1,4 +1,5 @@
-//! What time alone does to a household, and that nothing else does it: by the owner's now, no input but `Input::Time`.
+//! What time alone does to a household, and that nothing else does it: by the owner's now, no input but `Input::Time`. And what comes
+//! late: a screening of somebody who has gone meanwhile.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
@@ -61,7 +62,7 @@ fn release(task: &mut Task, at: Millis) {
     apply(task, &Input::Arrival(&arrival), at, Clock::Wall);
 }
 
-fn acts(task: &mut Task, action: ActionKind, outcome: Option<Outcome>, at: Millis) {
+fn acts(task: &mut Task, action: ActionKind, outcome: Option<Outcome>, at: Millis) -> Effects {
     let action = Action {
         action_id: format!("a{}", at.0).into(),
         task_id: task.task_id.clone(),
@@ -74,8 +75,9 @@ fn acts(task: &mut Task, action: ActionKind, outcome: Option<Outcome>, at: Milli
         at: None,
         received_at: at,
     };
-    apply(task, &Input::Action(&action), at, Clock::Wall);
+    let effects = apply(task, &Input::Action(&action), at, Clock::Wall);
     assert_eq!(task.answers.last().unwrap().status, 200);
+    effects
 }
 
 /// Time passes, and nothing is due before the moment that `due` names; what is due is done once.
@@ -175,6 +177,21 @@ fn a_claim_outlives_the_end_and_what_came_after_it_is_visited() {
     assert_eq!((task.state, task.episode), (TaskState::Open, 2));
     let opened: Vec<u8> = effects.decisions.iter().filter(|said| said.code == Code::Opened).map(|said| said.event_id.0[0]).collect();
     assert_eq!(opened, vec![2], "the first signal is over with its visit");
+}
+
+/// The owner before may have ended with the screening in its record and what it had to tell untold.
+#[test]
+fn a_late_screening_that_is_repeated_is_told_again_to_whoever_has_gone() {
+    let mut task = household();
+    seen(&mut task, SourceKind::Checkpoint, 1, day(0.0));
+    release(&mut task, day(1.0));
+    let told = acts(&mut task, ActionKind::Outcome, Some(Outcome::Screened), day(1.5)).covered;
+    assert_eq!(told.iter().map(|(traveller, covered)| (&**traveller, covered.cover.at)).collect::<Vec<_>>(), [("t", day(1.5))]);
+    let before = task.clone();
+    let again = acts(&mut task, ActionKind::Outcome, Some(Outcome::Screened), day(1.5));
+    assert_eq!((again.covered, again.changed), (told, false));
+    assert_eq!(task, before);
+    assert!(acts(&mut task, ActionKind::Note, None, day(1.6)).covered.is_empty(), "another action tells nobody");
 }
 
 #[test]

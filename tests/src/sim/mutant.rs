@@ -1,6 +1,7 @@
 //! Deliberate bugs: a rule of fencing left out, or a driver that does at the wrong time what the log and the disk do at the right one.
 
 use super::Player;
+use super::rest::RESTLESS;
 use eventlog::owner::Rules;
 use serde::Serialize;
 use std::fmt;
@@ -157,7 +158,9 @@ impl Player {
                 Rule::Owners(mutant) => (self.judge(seed, Some(mutant)).0, &|| self.judge(seed, None).0.is_empty()),
                 Rule::Pure(bug) => (pure::judge(seed, Some(bug)).0, &|| pure::judge(seed, None).0.is_empty()),
             };
-            if let Some(finding) = findings.first().filter(|_| clean()) {
+            // That something does not come to rest is true, and says nothing of what is broken by that.
+            let broken = findings.iter().find(|finding| !finding.what.starts_with(RESTLESS));
+            if let Some(finding) = broken.filter(|_| clean()) {
                 return Found { name, seeds: Some(seed - first + 1), seeds_max, finding: finding.to_string() };
             }
         }

@@ -20,7 +20,7 @@ impl World<'_> {
         self.note("plots");
         let handle = self.processes[first].lives[life].handle;
         self.slow_down(first, life);
-        let (before, breaks) = (self.core.faults, self.random.random_bool(0.15));
+        let (before, breaks) = (self.core.faults, self.random.random_bool(0.25));
         if breaks {
             self.note("broken roads");
             self.core.faults = Faults { lose: 0.2, lose_answer: 0.2, ..before };
@@ -43,9 +43,14 @@ impl World<'_> {
             self.slow_down(second, life);
         }
         self.work(second, life, 3);
-        let mut late = self.random.random_bool(0.6);
+        let late = self.random.random_bool(0.6);
         if late {
             self.arrives(handle);
+            // The worst moment: nothing is mended yet.
+            if self.random.random_bool(0.3) {
+                let gone = self.core.compact(kind.topic(), partition as i32).unwrap_or(0);
+                self.say(|| format!("compaction takes {gone} records of {}/{partition}", kind.topic()));
+            }
         }
         // Before it learns of that, or just when it has.
         if self.random.random_bool(0.4) {
@@ -67,8 +72,7 @@ impl World<'_> {
             }
             _ => {}
         }
-        late |= self.random.random_bool(0.7);
-        if late {
+        if !late && self.random.random_bool(0.7) {
             self.arrives(handle);
         }
         if let Some((third, life)) = self.next_owner(kind, partition) {

@@ -10,6 +10,8 @@ use events::topics::*;
 use std::collections::BTreeMap;
 use testkit::sim::script::{Finding, Seen};
 
+/// What is said where it does not.
+pub(super) const RESTLESS: &str = "the site does not come to rest";
 /// Rounds in which everything comes to rest, or never will.
 const ROUNDS_MAX: usize = 120;
 /// And where it will not, how often it is tried again later: what is broken by that shows when the world goes on.
@@ -43,7 +45,7 @@ impl World<'_> {
         if std::mem::replace(&mut self.stuck, true) {
             return false;
         }
-        let what = format!("the site does not come to rest: {}", self.restless());
+        let what = format!("{RESTLESS}: {}", self.restless());
         self.broken.push(Finding { law: 2, what });
         false
     }

@@ -156,7 +156,7 @@ impl<'a> World<'a> {
             step.at = self.now();
             (self.seen)(&Seen::Step(step.clone()));
             let place = self.write_step(step.what);
-            if let Some(partition) = place.filter(|_| self.random.random_bool(0.5)) {
+            if let Some(partition) = place.filter(|_| self.random.random_bool(0.8)) {
                 self.move_under_way(partition as usize);
             }
             if self.random.random_bool(self.plots) {

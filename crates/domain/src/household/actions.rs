@@ -18,6 +18,10 @@ const ABSENT: (i32, Option<&'static str>) = (404, None);
 impl Household<'_> {
     pub(super) fn action(&mut self, action: &Action) {
         if self.task.answers.iter().any(|answer| answer.action_id == action.action_id) {
+            if is_screening(action.outcome) {
+                // Whoever took it before may not have told those who had gone.
+                self.task.covers.clone().iter().for_each(|cover| self.cover_the_gone(cover));
+            }
             return self.say_all_again();
         }
         let answered = self.act(action);
@@ -170,10 +174,9 @@ impl Household<'_> {
             let stay = &mut self.task.stays[stay_at];
             if is_here(stay) {
                 add_cover(&mut stay.covers, &cover);
-            } else {
-                self.out.covered.push((stay.traveller.clone(), Covered { cover: cover.clone() }));
             }
         }
+        self.cover_the_gone(&cover);
         if current {
             for (stay_at, signal_at) in ended {
                 let stay = &mut self.task.stays[stay_at];
@@ -192,6 +195,16 @@ impl Household<'_> {
             }
             self.judge_open_task_again();
             self.judge_waiting_again();
+        }
+    }
+
+    /// Who was here then and has gone since is covered where it is now.
+    fn cover_the_gone(&mut self, cover: &Cover) {
+        for stay_at in self.present_at(cover.at) {
+            let stay = &self.task.stays[stay_at];
+            if !is_here(stay) {
+                self.out.covered.push((stay.traveller.clone(), Covered { cover: cover.clone() }));
+            }
         }
     }
 }

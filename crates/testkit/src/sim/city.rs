@@ -17,7 +17,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 /// How long a gateway may not know that a mandate is over, in milliseconds.
-const GATEWAY_LAG_MS: i64 = 10 * 60_000;
+const GATEWAY_LAG_MS: i64 = 40 * 60_000;
 
 /// How large the city is, and how lively.
 #[derive(Clone, Copy, Debug, PartialEq)]

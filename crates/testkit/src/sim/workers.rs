@@ -62,17 +62,17 @@ impl Visit<'_> {
         }
         match self.random.random_range(0..100) {
             0..12 => "nobody comes",
-            12..34 => {
+            12..28 => {
                 let claim = self.after(seen_at, 0, 1);
                 self.send(claim, claim, "w1", ActionKind::Claim, None, None);
                 self.outcome(door, door, "w1", Screened);
                 "claimed and screened"
             }
-            34..46 => {
+            28..38 => {
                 self.outcome(door, door, "w1", Screened);
                 "screened without a claim"
             }
-            46..60 => {
+            38..60 => {
                 let home = self.after(door, 12, 144);
                 self.outcome(home, door, "w1", Screened);
                 "screened offline and sent late"

@@ -77,13 +77,15 @@ impl City {
         self.push(at, Pending::Import(households, people));
     }
 
-    /// Within three days; in a small world often while an event is under way, and mostly of somebody whom it concerns.
+    /// Within three days; in a small world often while an event is under way, and often of somebody whom it concerns.
     fn import_time(&mut self, midnight: Millis, households: &[usize]) -> Millis {
         let near = self.random.random_bool(0.5) && self.plan.troubled;
         let names: Vec<String> = households.iter().map(|household| household_name(*household)).collect();
         let concerns = |number: &u64| matches!(self.pending.get(number), Some(Pending::Report(_, truth)) if names.contains(&truth.home));
         let events = || self.order.iter().map(|Reverse((at, number))| (*at, number)).filter(|(at, _)| *at > midnight);
-        let concerned = events().filter(|(_, number)| near && concerns(number)).choose(&mut self.random);
+        // The last of several: whoever is seen again is known already, and is on the move then.
+        let mine = near && self.random.random_bool(0.7);
+        let concerned = events().filter(|(_, number)| mine && concerns(number)).max();
         let any = events().filter(|_| near).choose(&mut self.random);
         match concerned.or(any).map(|(at, _)| at).filter(|at| *at > midnight) {
             Some(at) => Millis((at.0 - self.random.random_range(0..2000)).max(midnight.0 + 1)),
