@@ -69,10 +69,10 @@ fn main() -> ExitCode {
         Task::Latency(args) => latency::run(&args),
         Task::Bench(args) => kill::measure("bench", &args),
         Task::Table(args) => kill::measure("table", &args),
-        Task::Sim(args) => kill::measure("sim", &args),
-        Task::Mutants(args) => kill::measure("mutants", &args),
-        Task::City(args) => kill::measure("city", &args),
-        Task::Tamper(args) => kill::measure("tamper", &args),
+        Task::Sim(args) => kill::check("sim", &args),
+        Task::Mutants(args) => kill::check("mutants", &args),
+        Task::City(args) => kill::check("city", &args),
+        Task::Tamper(args) => kill::check("tamper", &args),
         Task::Deploy => deploy::run(),
     };
     match done {

@@ -129,8 +129,7 @@ impl Households {
         }
         let mandate = now.mandates.get(mandate_id).cloned().flatten();
         let (entry, in_flight, spoken_of) = (self.site.entry(key), desk.is_in_flight(key), desk.is_spoken_of(key));
-        let opening =
-            Box::new(Opening { task, entry, mandate, in_flight, spoken_of, changed: false, touched: false, says: false });
+        let opening = Box::new(Opening { task, entry, mandate, in_flight, spoken_of, changed: false, touched: false, says: false });
         Some((now.opened.insert_full(Arc::from(key), opening).0, true))
     }
 

@@ -98,8 +98,12 @@ fn tell(topic: &str, record: &Record, verdict: Verdict<'_>, highest: i64) -> Str
     match verdict {
         Verdict::Claim => format!("{place} at {offset}: {} takes epoch {}", key(record), offset + 1),
         Verdict::Position(input) => format!("{place}: position {value} of {input}, epoch {epoch}"),
-        Verdict::State => format!("{place} at {offset}: {}, epoch {epoch}{}", key(record), if record.value.is_none() { ", emptied" } else { "" }),
-        Verdict::Stale if key(record).starts_with(POSITION_PREFIX) => format!("{place}: {} is STALE, epoch {epoch} under {highest}", key(record)),
+        Verdict::State => {
+            format!("{place} at {offset}: {}, epoch {epoch}{}", key(record), if record.value.is_none() { ", emptied" } else { "" })
+        }
+        Verdict::Stale if key(record).starts_with(POSITION_PREFIX) => {
+            format!("{place}: {} is STALE, epoch {epoch} under {highest}", key(record))
+        }
         Verdict::Stale => format!("{place} at {offset}: {} is STALE, epoch {epoch} under {highest}", key(record)),
     }
 }

@@ -40,8 +40,8 @@ pub struct Judge {
     /// By key.
     screenings: BTreeMap<String, Vec<Screening>>,
     wrong: BTreeMap<String, Millis>,
-    /// Since when, to which grid, and which was named last: handed back to nobody, a task stays there.
-    hand_backs: BTreeMap<String, (Millis, Option<String>, Option<String>)>,
+    /// Since when, to which grid, and to which ever.
+    hand_backs: BTreeMap<String, (Millis, Option<String>, BTreeSet<String>)>,
 }
 
 fn is_open(state: TaskState) -> bool {
@@ -211,10 +211,11 @@ impl Judge {
                 let (id, status) = (&action.action_id, answer.status);
                 self.find(1, format!("{key}: the screening {id} of task {} was refused with {status}", short(&action.task_id)));
             }
-            (200, Some(Outcome::WrongHousehold)) => drop(self.wrong.insert(key.to_owned(), sent)),
+            (200, Some(Outcome::WrongHousehold)) => drop(self.wrong.insert(key.to_owned(), sent.min(self.known.rested))),
             (200, None) if action.action == ActionKind::HandBack => {
-                let (to, before) = (action.to_grid.map(String::from), self.hand_backs.get(key).and_then(|(.., last)| last.clone()));
-                self.hand_backs.insert(key.to_owned(), (at, to.clone(), to.or(before)));
+                let all = self.hand_backs.entry(key.to_owned()).or_default();
+                (all.0, all.1) = (at, action.to_grid.map(String::from));
+                all.2.extend(all.1.clone());
             }
             _ => {}
         }
@@ -275,14 +276,14 @@ impl Judge {
         }
         let here = |key: &String| places.iter().any(|place| household_key(MANDATE, place) == *key);
         let below = |one: &Policy| one.least_level.is_some() && known.level(one, &fact.event) < one.least_level;
-        let handed_out = |to: &Option<String>| to.as_ref().is_some_and(|to| known.outside.contains(to));
+        let handed_out = |to: &BTreeSet<String>| !to.is_disjoint(&known.outside);
         let founded = match decision.code {
             Code::Late if age + known.slack <= known.grace(true) && !crowded => return Some("it came in time"),
             Code::Late => true,
             Code::Duplicate => known.twins(fact).len() > 1,
             Code::MandateEnded => known.may_be_forbidden(fact),
             Code::NotMatching => head.direction == Direction::Out || known.policies.iter().any(below),
-            Code::OutOfArea => known.may_be_outside(fact) || self.hand_backs.iter().any(|(key, (.., last))| here(key) && handed_out(last)),
+            Code::OutOfArea => known.may_be_outside(fact) || self.hand_backs.iter().any(|(key, (.., all))| here(key) && handed_out(all)),
             Code::Unresolved => known.may_lack_grid(fact) || self.wrong.keys().any(here),
             Code::Held => known.policies.iter().any(|policy| policy.weak_sources.contains(&fact.event.kind())),
             Code::Covered => self.may_be_answered(fact, places),
@@ -321,7 +322,7 @@ impl Judge {
         let in_time = fact.at.0 + known.slack - head.observed_at.0 < known.grace(true);
         let strong = !policy.weak_sources.contains(&fact.event.kind()) && known.level(policy, &fact.event) >= policy.least_level;
         let declares = !place.starts_with('~') || head.destination.is_some();
-        let handed_out = self.hand_backs.get(&key).is_some_and(|(.., last)| last.as_ref().is_some_and(|to| !known.is_inside(to)));
+        let handed_out = self.hand_backs.get(&key).is_some_and(|(.., all)| all.iter().any(|to| !known.is_inside(to)));
         let has_grid = declares && !handed_out && known.certain_grid(place).is_some();
         if head.direction == Direction::Out || !in_time || !strong || !has_grid || known.is_crowded(fact) {
             return None;

@@ -98,7 +98,7 @@ pub fn play(script: impl Iterator<Item = Step>, crew: Crew, how: Play, seen: &mu
         site.work_until(step.at);
         site.comes_to(step.at);
         let due = step.at.0 - rested.0 > how.calm.unwrap_or(DAY_MS);
-        if how.calm.is_none() && site.random.random_bool(0.5) {
+        if how.calm.is_none() && site.random.random_bool(0.75) {
             for _ in 0..site.random.random_range(0..6) {
                 site.deliver_one();
             }

@@ -61,7 +61,7 @@ impl Visit<'_> {
             return "a supervisor decides";
         }
         match self.random.random_range(0..100) {
-            0..12 => "nobody comes",
+            0..8 => "nobody comes",
             12..28 => {
                 let claim = self.after(seen_at, 0, 1);
                 self.send(claim, claim, "w1", ActionKind::Claim, None, None);
@@ -104,7 +104,7 @@ impl Visit<'_> {
                 self.outcome(door, door, "w1", NeedsHelp);
                 "needs help"
             }
-            87..94 => {
+            8..12 | 87..94 => {
                 for worker in ["w1", "w2"] {
                     let claim = self.after(seen_at, 0, 1);
                     self.send(claim, claim, worker, ActionKind::Claim, None, None);
