@@ -2,6 +2,7 @@
 //! meet records, tables and the owner's desk.
 
 use crate::outgoing::{self, Outgoing};
+use crate::outstanding::Outstanding;
 use crate::site::{Site, Snapshot};
 use domain::household::{self, Context, Effects, Entry, Input};
 use domain::limits::{BATCH_SIGNALS_MAX, SIGNALS_MAX};
@@ -18,6 +19,12 @@ use std::sync::Arc;
 pub const INPUTS: &[&str] = &[ARRIVALS, ACTIONS];
 /// So many households are decoded at once, where all are judged again.
 const OPENED_MAX: usize = 1024;
+/// Of all that a changed table concerns, so many are judged in a portion: fresh arrivals wait for no more. As many as change their
+/// record, and as many as are looked at, where few do.
+const PORTION_CHANGED: usize = 16;
+const PORTION_SEEN: usize = 256;
+/// What `delivered` is told of when a portion is done with: no household has this key.
+const PORTION_KEY: &str = "";
 
 /// The households of one partition.
 pub struct Households {
@@ -29,6 +36,7 @@ pub struct Households {
     /// Where records are put together.
     buffer: Vec<u8>,
     due: Due,
+    outstanding: Outstanding,
 }
 
 /// When time alone changes which household: of each at most one moment, never later than the true one.
@@ -101,7 +109,9 @@ impl Households {
     pub fn new(site: Arc<Site>) -> Households {
         let codec = site.codec();
         let out = Outgoing::new(codec.clone(), site.partitions);
-        Households { site, codec, out, asked_schemas: HashSet::new(), asked_grids: HashSet::new(), buffer: Vec::new(), due: Due::default() }
+        let (asked_schemas, asked_grids) = (HashSet::new(), HashSet::new());
+        let (buffer, due, outstanding) = (Vec::new(), Due::default(), Outstanding::default());
+        Households { site, codec, out, asked_schemas, asked_grids, buffer, due, outstanding }
     }
 
     /// The tables and the codec of now, for a whole step.
@@ -147,8 +157,10 @@ impl Households {
         if waits {
             return false;
         }
-        if first && opening.task.version > 0 {
-            self.apply_one(at, &Input::Tables, true, now, desk);
+        let is_new = opening.task.stays.is_empty() && opening.task.episode == 0;
+        if first && !is_new {
+            let outstanding = now.opened.get_index(at).is_some_and(|(key, _)| self.outstanding.comes_in(key));
+            self.apply_one(at, &Input::Tables, !outstanding, now, desk);
         }
         self.apply_one(at, input, false, now, desk);
         now.opened[at].touched = true;
@@ -209,6 +221,29 @@ impl Households {
             if now.opened.len() >= OPENED_MAX {
                 self.close(&mut now, desk);
             }
+        }
+        self.close(&mut now, desk);
+    }
+
+    /// Judges a portion of what is outstanding, and no other before this one is done with: what comes in meanwhile goes first.
+    fn judge_portion(&mut self, desk: &mut Desk<'_>) {
+        if self.outstanding.on_the_way {
+            return;
+        }
+        let Some(first) = self.outstanding.next() else { return };
+        let (mut now, mut next, mut seen, mut changed) = (self.begin(), Some(first), 0, 0);
+        while let Some(key) = next {
+            if let Some((at, _)) = self.open(&key, &mut now, desk) {
+                self.apply_one(at, &Input::Tables, false, &mut now, desk);
+                changed += usize::from(now.opened[at].changed);
+            }
+            seen += 1;
+            let room = seen < PORTION_SEEN && changed < PORTION_CHANGED;
+            next = if room { self.outstanding.next() } else { None };
+        }
+        if changed > 0 {
+            self.outstanding.on_the_way = true;
+            desk.await_delivery(PORTION_KEY, 0);
         }
         self.close(&mut now, desk);
     }
@@ -309,17 +344,19 @@ impl Logic for Households {
         taken
     }
 
-    /// An entry concerns its household; policy, mandates and grids concern all that were judged by an older one.
+    /// An entry concerns its household; policy, mandates and grids concern all that were judged by an older one, also those that an
+    /// earlier change concerned and that were not looked at yet.
     fn changed(&mut self, topic: &str, keys: &[String], desk: &mut Desk<'_>) {
-        let concerned: Vec<Arc<str>> = if topic == HOUSEHOLDS {
-            keys.iter().filter(|key| desk.get(key).is_some()).map(|key| Arc::from(key.as_str())).collect()
-        } else {
-            desk.keys().cloned().collect()
-        };
-        self.judge_again(concerned, false, desk);
+        if topic == HOUSEHOLDS {
+            let concerned = keys.iter().filter(|key| desk.get(key).is_some()).map(|key| Arc::from(key.as_str())).collect();
+            return self.judge_again(concerned, false, desk);
+        }
+        self.outstanding.concern(desk.keys().cloned());
+        self.judge_portion(desk);
     }
 
     fn time(&mut self, desk: &mut Desk<'_>) {
+        self.judge_portion(desk);
         let Some(first) = self.due.next(desk.now) else { return };
         let (mut now, mut next) = (self.begin(), Some(first));
         while let Some(key) = next {
@@ -332,6 +369,10 @@ impl Logic for Households {
     fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>) {
         self.codec = self.site.codec();
         for (key, _) in keys {
+            if &*key == PORTION_KEY {
+                self.outstanding.on_the_way = false;
+                continue;
+            }
             // Something later of this household is on its way: that one's delivery empties the record.
             if desk.is_in_flight(&key) {
                 continue;

@@ -5,6 +5,7 @@
 
 mod households;
 mod outgoing;
+mod outstanding;
 mod run;
 mod site;
 mod travellers;

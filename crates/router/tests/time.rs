@@ -3,240 +3,62 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
 
-use domain::Clock;
-use eventlog::owner::{Command, Desk, Event, Logic, Owner, Rules};
-use eventlog::schemas::Schemas;
-use eventlog::simulated::Simulated;
-use eventlog::{Batch, From, Log, Reader, Record as LogRecord};
-use events::time::{DAY_MS, HOUR_MS};
-use events::topics::*;
+mod common;
+
+use common::World;
+use events::time::HOUR_MS;
 use events::*;
-use router::{HOUSEHOLD_INPUTS, Households, Site};
-use std::collections::VecDeque;
-use std::sync::Arc;
-
-const KEY: &str = "m/A";
-
-/// The loop as it is, or the null control: nobody tells it the time.
-struct Loop(Households, bool);
-
-impl Logic for Loop {
-    fn take_over(&mut self, desk: &mut Desk<'_>) {
-        self.0.take_over(desk);
-    }
-
-    fn apply(&mut self, topic: &str, records: &mut dyn Iterator<Item = &LogRecord>, desk: &mut Desk<'_>) -> usize {
-        self.0.apply(topic, records, desk)
-    }
-
-    fn changed(&mut self, topic: &str, keys: &[String], desk: &mut Desk<'_>) {
-        self.0.changed(topic, keys, desk);
-    }
-
-    fn time(&mut self, desk: &mut Desk<'_>) {
-        if self.1 {
-            self.0.time(desk);
-        }
-    }
-
-    fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>) {
-        self.0.delivered(keys, desk);
-    }
-}
-
-/// One owner of the only partition, moved by hand.
-struct World {
-    log: Arc<Simulated>,
-    own: Box<dyn Reader>,
-    tail: i64,
-    site: Arc<Site>,
-    owner: Owner<Loop>,
-    codec: Codec,
-    sent: Vec<Decision>,
-    /// The log's time, and that at the beginning.
-    now: i64,
-    day_0: i64,
-    offset: i64,
-}
-
-impl World {
-    async fn new(tells_time: bool) -> World {
-        let log = Simulated::new(1);
-        log.create_topics(&eventlog::site_topics(1)).await.unwrap();
-        let site = Site::told(Schemas::open("").await.unwrap(), Clock::Wall, 1);
-        let own = log.read(vec![From { topic: TASKS.into(), partition: 0, offset: 0 }]).await.unwrap();
-        let logic = Loop(Households::new(site.clone()), tells_time);
-        let (owner, commands) = Owner::new(TASKS, 0, HOUSEHOLD_INPUTS.to_vec(), Rules::ALL, logic, "c1", None);
-        let codec = Codec::built_in();
-        let mut world = World { log, own, tail: 0, site, owner, codec, sent: vec![], now: 0, day_0: 0, offset: 0 };
-        world.tables();
-        world.perform(commands).await;
-        assert!(world.owner.is_active());
-        world.day_0 = world.now;
-        world
-    }
-
-    fn tables(&self) {
-        let text = "id='m'\nversion=1\ntitle='t'\nlegal_basis='l'\nissued_by='i'\npurposes=['p']\nsources=['*']\nfields=['*']\ndivisions=['*']\n\
-                    max_households=9\nvalid_from='1970-01-01T00:00:00Z'\nvalid_until='2100-01-01T00:00:00Z'";
-        let (name, community, community_name, subdistrict) = (String::new(), String::new(), String::new(), String::new());
-        let grid = GridEntry { name, community, community_name, subdistrict, division: "3301".into(), workers: 1, published_at: Millis(1) };
-        let entry = HouseholdEntry { version: 1, grid: "g1".into(), address: None, contact: None };
-        let tell = |topic, key: &str, value: Vec<u8>| self.site.take(topic, &record(key, value, 0, 0)).unwrap();
-        tell(GRIDS, "g1", self.codec.encode(&grid));
-        tell(MANDATES, "m", self.codec.encode(&domain::mandate::from_toml(text).unwrap()));
-        tell(HOUSEHOLDS, KEY, self.codec.encode(&entry));
-    }
-
-    /// Does what the owner wants, and tells it all that is in its partition, until it wants nothing.
-    async fn perform(&mut self, commands: Vec<Command>) {
-        let mut todo = VecDeque::from(commands);
-        loop {
-            while let Some(command) = todo.pop_front() {
-                match command {
-                    Command::Append(number, records) => {
-                        let decisions = records.iter().filter(|append| append.topic == DECISIONS);
-                        self.sent.extend(decisions.map(|append| self.codec.decode::<Decision>(append.value.as_deref().unwrap()).unwrap()));
-                        let done = self.log.append(records).await;
-                        todo.extend(self.owner.handle(Event::Appended(number, done)));
-                    }
-                    Command::CatchUpTables => todo.extend(self.owner.handle(Event::TablesReady)),
-                    Command::Stop(why) => panic!("{why}"),
-                    Command::ReadInputs(_) | Command::Cache(_) => {}
-                }
-            }
-            if self.tail >= self.log.offsets(TASKS, 0).await.unwrap().1 {
-                return;
-            }
-            let batch = self.own.next().await.unwrap();
-            self.tail = batch.next_offset;
-            self.now = batch.records.iter().map(|record| record.timestamp).max().unwrap_or(self.now).max(self.now);
-            todo.extend(self.owner.handle(Event::Own(batch)));
-        }
-    }
-
-    fn at(&self, day: f64) -> Millis {
-        Millis(self.day_0 + (day * DAY_MS as f64) as i64)
-    }
-
-    /// The log's time passes, an hour at a time, and the owner's heart beats.
-    async fn until(&mut self, day: f64) {
-        while self.now < self.at(day).0 {
-            self.log.advance(HOUR_MS.min(self.at(day).0 - self.now));
-            let clock = self.now + HOUR_MS;
-            let commands = self.owner.handle(Event::Tick(clock));
-            self.perform(commands).await;
-        }
-    }
-
-    async fn input(&mut self, topic: &'static str, value: Vec<u8>) {
-        let (offset, now) = (self.offset, self.now);
-        self.offset += 1;
-        let batch = Batch { topic: topic.into(), partition: 0, records: vec![record(KEY, value, offset, now)], next_offset: offset + 1 };
-        let commands = self.owner.handle(Event::Input(batch));
-        self.perform(commands).await;
-    }
-
-    async fn seen(&mut self, kind: SourceKind) {
-        let at = Millis(self.now);
-        let signal = Signal {
-            event_id: Fixed16([self.offset as u8; 16]),
-            kind,
-            observed_at: at,
-            received_at: at,
-            appended_at: at,
-            digest: self.offset,
-            direction: Direction::In,
-            origin_division: None,
-            late: None,
-            taken_at: Millis(0),
-            code: None,
-            episode: 0,
-            count: -1,
-            screened: false,
-            came_along: false,
-        };
-        let here = Here { declared: None, signals: vec![signal], pushed_out: vec![], covers: vec![] };
-        let arrival = Arrival { traveller: "t".into(), version: 1, message: ArrivalMessage::Here(here) };
-        self.input(ARRIVALS, self.codec.encode(&arrival)).await;
-    }
-
-    async fn acts(&mut self, action: ActionKind, outcome: Option<Outcome>) {
-        let action = Action {
-            action_id: "a1".into(),
-            task_id: self.task().task_id,
-            actor: "w-1".into(),
-            supervisor: false,
-            action,
-            outcome,
-            to_grid: None,
-            note: None,
-            at: None,
-            received_at: Millis(self.now),
-        };
-        self.input(ACTIONS, self.codec.encode(&action)).await;
-    }
-
-    fn task(&self) -> Task {
-        self.codec.decode(self.owner.states().get(KEY).unwrap()).unwrap()
-    }
-}
-
-fn record(key: &str, value: Vec<u8>, offset: i64, timestamp: i64) -> LogRecord {
-    let (key, value) = (key.to_owned().into(), Some(value.into()));
-    LogRecord { partition: 0, offset, timestamp, key, value, headers: Default::default() }
-}
 
 #[tokio::test]
 async fn history_5_expires_by_the_clock() {
     let mut world = World::new(true).await;
-    world.seen(SourceKind::Checkpoint).await;
+    world.seen("m/A", SourceKind::Checkpoint, None).await;
     world.until(13.9).await;
-    assert_eq!(world.task().state, TaskState::Open);
+    assert_eq!(world.task("m/A").state, TaskState::Open);
     world.until(14.1).await;
-    assert_eq!(world.task().state, TaskState::Expired);
+    assert_eq!(world.task("m/A").state, TaskState::Expired);
     world.until(36.0).await;
-    assert_eq!(world.task().stays[0].signals, vec![], "and is forgotten");
-    assert_eq!((world.task().episode, world.task().stays[0].version), (1, 1));
+    assert_eq!(world.task("m/A").stays[0].signals, vec![], "and is forgotten");
+    assert_eq!((world.task("m/A").episode, world.task("m/A").stays[0].version), (1, 1));
 }
 
 /// The null control: where the loop is not told the time, nothing ends.
 #[tokio::test]
 async fn without_being_told_the_time_nothing_expires() {
     let mut world = World::new(false).await;
-    world.seen(SourceKind::Checkpoint).await;
+    world.seen("m/A", SourceKind::Checkpoint, None).await;
     world.until(36.0).await;
-    assert_eq!((world.task().state, world.task().stays[0].signals.len()), (TaskState::Open, 1));
+    assert_eq!((world.task("m/A").state, world.task("m/A").stays[0].signals.len()), (TaskState::Open, 1));
 }
 
 #[tokio::test]
 async fn history_10_is_held_and_makes_no_task() {
     let mut world = World::new(true).await;
-    world.seen(SourceKind::Telecom).await;
+    world.seen("m/A", SourceKind::Telecom, None).await;
     world.until(14.1).await;
-    assert_eq!((world.task().state, world.task().episode), (TaskState::Waiting, 0));
+    assert_eq!((world.task("m/A").state, world.task("m/A").episode), (TaskState::Waiting, 0));
     assert_eq!(world.sent.iter().map(|decision| decision.code).collect::<Vec<_>>(), vec![Code::Held]);
 }
 
 #[tokio::test]
 async fn history_22_is_due_again_after_20_hours() {
     let mut world = World::new(true).await;
-    world.seen(SourceKind::Checkpoint).await;
+    world.seen("m/A", SourceKind::Checkpoint, None).await;
     world.until(0.5).await;
     world.acts(ActionKind::Outcome, Some(Outcome::NotHome)).await;
     let again = Millis(world.now + 20 * HOUR_MS);
     world.until(1.5).await;
-    let task = world.task();
+    let task = world.task("m/A");
     assert_eq!((task.state, task.attempts, task.due_at), (TaskState::Open, 1, Some(again)));
 }
 
 #[tokio::test]
 async fn a_claim_lapses_by_the_clock() {
     let mut world = World::new(true).await;
-    world.seen(SourceKind::Checkpoint).await;
+    world.seen("m/A", SourceKind::Checkpoint, None).await;
     world.acts(ActionKind::Claim, None).await;
     world.until(0.9).await;
-    assert_eq!(world.task().state, TaskState::Claimed);
+    assert_eq!(world.task("m/A").state, TaskState::Claimed);
     world.until(1.1).await;
-    assert_eq!(world.task().state, TaskState::Open);
+    assert_eq!(world.task("m/A").state, TaskState::Open);
 }

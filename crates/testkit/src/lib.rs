@@ -1,5 +1,6 @@
 //! What tests stand on: real Kafka and schema registry, whole sites, made-up people, and judges that share no code with the judged.
 
+pub mod given;
 mod guarded;
 pub mod histories;
 pub mod kafka;

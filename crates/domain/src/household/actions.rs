@@ -209,6 +209,7 @@ impl Household<'_> {
     }
 }
 
-fn is_screening(outcome: Option<Outcome>) -> bool {
+/// Somebody was at the door and was let in.
+pub(super) fn is_screening(outcome: Option<Outcome>) -> bool {
     matches!(outcome, Some(Outcome::Screened | Outcome::NeedsHelp))
 }

@@ -146,6 +146,17 @@ impl Household<'_> {
         }
     }
 
+    /// What a screening answered, and no visit stood on: with a risk that rises it may be answered no longer.
+    pub(super) fn judge_covered_again(&mut self) {
+        for at in self.here_where(|signal| signal.code == Some(Code::Covered) && !signal.screened) {
+            // One of them may have opened a visit that another joined.
+            let covered = self.signal(at).code == Some(Code::Covered) && self.is_young(at);
+            if covered && self.judge(at).0 != Code::Covered {
+                self.judge_and_say(at);
+            }
+        }
+    }
+
     /// The task's grid is another from now on.
     pub(super) fn set_grid(&mut self, grid: Option<Text>) {
         if self.task.grid == grid {

@@ -1,6 +1,7 @@
 //! Which signals are live, from when they count, how many are kept. Nothing here is a status: it follows from covers, episodes and times.
 
 use super::Household;
+use super::actions::is_screening;
 use crate::limits::{EVIDENCE_MAX, PUSHED_OUT_MAX, SIGNALS_MAX};
 use crate::policy;
 use events::time::{DAY_MS, china_day};
@@ -76,7 +77,25 @@ impl Household<'_> {
     pub(super) fn is_live(&self, at: At) -> bool {
         let signal = self.signal(at);
         let counts = !signal.screened && signal.direction == Direction::In && signal.late != Some(true);
-        counts && !self.is_over(signal.observed_at) && !self.is_answered(at)
+        counts && !self.is_over(signal.observed_at) && !self.is_answered(at) && !self.was_screened_for(signal)
+    }
+
+    /// The visit that stood on it ended with a screening: however high the risk rises later, nobody is asked again for it here.
+    fn was_screened_for(&self, signal: &Signal) -> bool {
+        let task = &self.task;
+        let of_visit = signal.episode > 0 && matches!(signal.code, Some(Code::Opened | Code::Joined));
+        of_visit
+            && match &task.before {
+                _ if signal.episode == task.episode => task.screened_at.is_some(),
+                Some(before) if signal.episode == before.episode => is_screening(before.outcome),
+                _ => true,
+            }
+    }
+
+    /// The highest level of what the open task stands on.
+    pub(super) fn highest_level(&self) -> Level {
+        let levels = self.all_evidence().filter_map(|at| policy::signal_level(self.context.policy, self.signal(at)));
+        levels.max().unwrap_or(Level::Low)
     }
 
     /// The open task stands on it.
@@ -151,8 +170,7 @@ impl Household<'_> {
             return;
         }
         let mut evidence: Vec<At> = self.all_evidence().collect();
-        let levels = evidence.iter().filter_map(|at| policy::signal_level(self.context.policy, self.signal(*at)));
-        let priority = levels.max().unwrap_or(Level::Low);
+        let priority = self.highest_level();
         if priority != self.task.priority {
             let due_at = Millis(self.now().0 + policy::due_hours(self.context.policy, priority) * events::time::HOUR_MS);
             self.task.due_at = self.task.due_at.map(|due| due.min(due_at)).or(Some(due_at));

@@ -27,7 +27,10 @@ impl Household<'_> {
         if self.is_out_of_area() {
             self.judge_open_task_again();
         }
+        self.judge_covered_again();
         self.judge_waiting_again();
+        // Zones change the priority of what is open, and withdraw nothing.
+        self.visible |= self.is_open() && self.highest_level() != self.task.priority;
         let judged_by = judged_by(self.task, self.context);
         if judged_by != self.task.judged_by {
             self.task.judged_by = judged_by;
