@@ -9,6 +9,7 @@ pub mod drive;
 pub mod embedded;
 pub mod fencing;
 pub mod kafka;
+pub mod merged;
 pub mod owner;
 pub mod remote;
 pub mod schemas;

@@ -6,10 +6,12 @@
 //! when these are read back, what rests on them is sent; when that is acknowledged, the position may pass the inputs. A higher epoch, or
 //! any append that fails, ends it. Both loops of the router are owners; their `Logic` is all that differs.
 
+mod alone;
 mod desk;
 mod protocol;
 mod waiting;
 
+pub use alone::{Alone, Did};
 use desk::InFlight;
 pub use desk::{Desk, Logic, States};
 pub use protocol::{Command, Event, Rules, Snapshot, Stopped};

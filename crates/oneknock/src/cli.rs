@@ -1,6 +1,6 @@
 //! The command line. Options may stand before or after a command's other words. A command that is not here is not there.
 
-use crate::demo::Language;
+use crate::language::Language;
 use crate::logging::LogFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -179,16 +179,44 @@ pub enum Mandate {
 /// `oneknock policy …`
 #[derive(Debug, Subcommand)]
 pub enum Policy {
-    /// Say whether a policy file can be applied.
+    /// Say whether a policy file can be applied, and all that is wrong with it, by line; exit code 2 where something is.
     Check {
         /// The file.
         file: PathBuf,
+        /// Language of what is printed; otherwise that of LC_ALL, LC_MESSAGES or LANG.
+        #[arg(long, value_enum)]
+        lang: Option<Language>,
     },
     /// Put a policy into force.
     Apply {
         /// The file.
         file: PathBuf,
+        /// Also where it would make more visits than policy.visits_max of oneknock.toml; nothing is counted then.
+        #[arg(long)]
+        yes: bool,
+        /// Language of what is printed; otherwise that of LC_ALL, LC_MESSAGES or LANG.
+        #[arg(long, value_enum)]
+        lang: Option<Language>,
     },
+    /// Say how many visits more or fewer a policy would have made, by grid and level. Reads the log, and changes nothing.
+    WhatIf(WhatIf),
+}
+
+/// `oneknock policy what-if`
+#[derive(Debug, Args)]
+pub struct WhatIf {
+    /// The policy to be compared with the one in force.
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+    /// First day of the time that is compared, or a moment in RFC 3339.
+    #[arg(long, value_name = "DATE")]
+    pub from: String,
+    /// The day after its last, or a moment.
+    #[arg(long, value_name = "DATE")]
+    pub to: String,
+    /// Language of what is printed; otherwise that of LC_ALL, LC_MESSAGES or LANG.
+    #[arg(long, value_enum)]
+    pub lang: Option<Language>,
 }
 
 /// `oneknock audit …`
@@ -300,8 +328,13 @@ mod tests {
         }
         for line in ["oneknock policy apply --config a.toml p.toml", "oneknock policy apply p.toml --config a.toml"] {
             let cli = parse(line);
-            assert!(matches!(cli.command, Command::Policy(Policy::Apply { ref file }) if file.ends_with("p.toml")), "{line}");
+            assert!(
+                matches!(cli.command, Command::Policy(Policy::Apply { ref file, yes: false, .. }) if file.ends_with("p.toml")),
+                "{line}"
+            );
         }
+        let cli = parse("oneknock policy what-if --from 2026-01-01 --json --to 2026-02-01 --policy p.toml --config a.toml");
+        assert!(matches!(cli.command, Command::Policy(Policy::WhatIf(WhatIf { ref to, .. })) if to == "2026-02-01"));
         for line in [
             "oneknock init --clock events --from 2016-10-01 --until 2016-11-01 d",
             "oneknock init d --clock events --until 2016-11-01 --from 2016-10-01",

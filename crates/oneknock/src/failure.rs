@@ -12,6 +12,8 @@ pub enum Failure {
     Failed(anyhow::Error),
     /// A report that has been printed says no: the ledger does not close. Exit code 1, no further words.
     Negative,
+    /// A report that has been printed says what is wrong with a file. Exit code 2, no further words.
+    Refused,
     /// Done, but some rows were rejected; they have been named. Exit code 3.
     Rejected,
 }
@@ -25,7 +27,7 @@ impl Failure {
     /// The process's exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Failure::Usage(_) => 2,
+            Failure::Usage(_) | Failure::Refused => 2,
             Failure::Failed(_) | Failure::Negative => 1,
             Failure::Rejected => 3,
         }
@@ -44,6 +46,7 @@ impl fmt::Display for Failure {
             Failure::Usage(message) => f.write_str(message),
             Failure::Failed(error) => write!(f, "{error:#}"),
             Failure::Negative => f.write_str("not as it should be"),
+            Failure::Refused => f.write_str("the file cannot be taken"),
             Failure::Rejected => f.write_str("some rows were rejected"),
         }
     }

@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod demo;
 mod failure;
+mod language;
 mod logging;
 mod memory;
 mod reconnect;
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if !matches!(failure, Failure::Negative | Failure::Rejected) {
+            if !matches!(failure, Failure::Negative | Failure::Refused | Failure::Rejected) {
                 eprintln!("oneknock: {failure}");
             }
             ExitCode::from(failure.code())
@@ -69,8 +70,9 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Registry(cli::Registry::Import(options)) => commands::registry::import(&cli.config, &options).await,
         Command::Connect(options) => commands::connect::run(&cli.config, &options).await,
         Command::Mandate(cli::Mandate::List) => commands::mandate::list(&cli.config, cli.json).await,
-        Command::Policy(cli::Policy::Check { file }) => commands::policy::check(&file),
-        Command::Policy(cli::Policy::Apply { file }) => commands::policy::apply(&cli.config, &file).await,
+        Command::Policy(cli::Policy::Check { file, lang }) => commands::policy::check(&file, lang, cli.json),
+        Command::Policy(cli::Policy::Apply { file, yes, lang }) => commands::policy::apply(&cli.config, &file, yes, lang).await,
+        Command::Policy(cli::Policy::WhatIf(options)) => commands::policy::what_if(&cli.config, &options, cli.json).await,
         Command::Audit(command) => commands::audit::run(&cli.config, command, cli.json).await,
         Command::Ops(command) => commands::ops::run(&cli.config, command, cli.json).await,
     }

@@ -124,3 +124,33 @@ fn policy_check_takes_what_init_wrote() {
     assert_eq!(code, Some(0), "{error}");
     assert!(out.contains("14 days"), "{out}");
 }
+
+#[test]
+fn policy_check_says_all_that_is_wrong_by_line_in_two_languages_and_as_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = dir.path().join("bad.toml");
+    fs::write(&bad, "window_days = 40\n\n[zones]\n3301 = \"high\"\n\"３３０１\" = \"low\"\nab = \"up\"\n").unwrap();
+    let bad = bad.to_str().unwrap();
+    for (lang, named) in [("en", ["found 40", "in line 4", "found \"up\""]), ("zh-CN", ["实为 40", "第 4 行", "实为 \"up\""])] {
+        let (code, out, error) = said(&output(&["policy", "check", bad, "--lang", lang]));
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{error}");
+        let lines: Vec<&str> = error.lines().collect();
+        for (line, wanted) in [(1, named[0]), (5, named[1]), (6, named[2])] {
+            let place = format!("bad.toml:{line}: ");
+            assert!(lines.iter().any(|said| said.contains(&place) && said.contains(wanted)), "{error} should say {wanted} of {place}");
+        }
+        assert_eq!(lines.len(), 4, "the name of one zone is wrong, too: {error}");
+    }
+    let (code, report) = json(&["policy", "check", bad, "--json"]);
+    assert_eq!((code, &report["ok"]), (Some(2), &false.into()));
+    let lines: Vec<i64> = report["errors"].as_array().unwrap().iter().map(|error| error["line"].as_i64().unwrap()).collect();
+    assert_eq!(lines, [1, 5, 6, 6]);
+
+    site(dir.path());
+    let good = dir.path().join("policy.toml");
+    let (code, report) = json(&["policy", "check", good.to_str().unwrap(), "--json"]);
+    assert_eq!((code, &report["ok"], &report["policy"]["window_days"]), (Some(0), &true.into(), &14.into()));
+    let (code, out, _) = said(&output(&["policy", "check", good.to_str().unwrap(), "--lang", "zh-CN"]));
+    assert_eq!(code, Some(0));
+    assert!(out.contains("14 天"), "{out}");
+}

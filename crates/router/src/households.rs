@@ -22,7 +22,7 @@ const OPENED_MAX: usize = 1024;
 /// Of all that a changed table concerns, so many are judged in a portion: fresh arrivals wait for no more. As many as change their
 /// record, and as many as are looked at, where few do.
 const PORTION_CHANGED: usize = 16;
-const PORTION_SEEN: usize = 256;
+pub(crate) const PORTION_SEEN: usize = 256;
 /// What `delivered` is told of when a portion is done with: no household has this key.
 const PORTION_KEY: &str = "";
 

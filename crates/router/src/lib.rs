@@ -6,11 +6,13 @@
 mod households;
 mod outgoing;
 mod outstanding;
+mod replay;
 mod run;
 mod site;
 mod travellers;
 
 pub use households::{Households, INPUTS as HOUSEHOLD_INPUTS};
+pub use replay::{REPLAYED, Replay};
 pub use run::{Config, run, run_with};
 pub use site::{GridMap, Site};
 pub use travellers::{INPUTS as TRAVELLER_INPUTS, Travellers};

@@ -26,18 +26,22 @@ pub struct Site {
     /// Schema ids that no record of ours has; asked for at the next catching up.
     unknown_schemas: Mutex<HashSet<u32>>,
     tables: From,
+    /// Another policy than the table's: for what would be.
+    instead: Option<Arc<Policy>>,
     grid_snapshot: RwLock<Arc<GridMap>>,
     entries: Arc<Entries>,
 }
 
 /// Where the tables come from.
+#[derive(Clone)]
 enum From {
     /// Followed by tasks of this process.
     Followed(Followed),
     /// Told record by record.
-    Told(RwLock<Told>),
+    Told(Arc<RwLock<Told>>),
 }
 
+#[derive(Clone)]
 struct Followed {
     mandates: Arc<Small<Mandate>>,
     policies: Arc<Small<Policy>>,
@@ -84,6 +88,7 @@ impl Site {
             schemas,
             unknown_schemas: Mutex::default(),
             tables: From::Followed(Followed { mandates, policies, grids, identifiers, households }),
+            instead: None,
             grid_snapshot: RwLock::default(),
             entries,
         };
@@ -95,9 +100,23 @@ impl Site {
     /// is followed; catching up, and telling what changed, are up to whoever moves them.
     pub fn told(schemas: Arc<Schemas>, clock: Clock, partitions: i32) -> Arc<Site> {
         let entries = Arc::new(Entries { schemas: schemas.clone(), kept: RwLock::default() });
-        let tables = From::Told(RwLock::default());
+        let tables = From::Told(Arc::default());
         let (unknown_schemas, grid_snapshot) = (Mutex::default(), RwLock::default());
-        Arc::new(Site { clock, partitions, schemas, unknown_schemas, tables, grid_snapshot, entries })
+        Arc::new(Site { clock, partitions, schemas, unknown_schemas, tables, instead: None, grid_snapshot, entries })
+    }
+
+    /// The same tables with another policy in force, whatever theirs says.
+    pub fn under(&self, policy: Policy) -> Arc<Site> {
+        Arc::new(Site {
+            clock: self.clock,
+            partitions: self.partitions,
+            schemas: self.schemas.clone(),
+            unknown_schemas: Mutex::default(),
+            tables: self.tables.clone(),
+            instead: Some(Arc::new(policy)),
+            grid_snapshot: RwLock::new(self.grids()),
+            entries: self.entries.clone(),
+        })
     }
 
     /// The next record of a table's topic, where the tables are told; a site that follows its tables passes it over.
@@ -137,6 +156,9 @@ impl Site {
 
     /// The policy in force, or the default.
     pub fn policy(&self) -> Arc<Policy> {
+        if let Some(policy) = &self.instead {
+            return policy.clone();
+        }
         let policy = match &self.tables {
             From::Followed(tables) => tables.policies.get(POLICY_KEY),
             From::Told(told) => told.read().policy.clone(),

@@ -110,7 +110,7 @@ impl Travellers {
         let head = event.head();
         let declared_grid = head.destination.map(|declared| declared.grid.as_str());
         if !self.mandate_allows(&head, desk)? {
-            desk.send(self.out.decision(&mandate_ended(&head, desk.now)));
+            desk.send(self.out.decision(&mandate_ended(&head, self.site.policy().version, desk.now)));
             return Ok(());
         }
         let mut key = std::mem::take(&mut self.key);
@@ -337,7 +337,7 @@ fn signal(event: &Event, appended_at: i64) -> Signal {
 }
 
 /// The keeper asks first, and writes no record.
-fn mandate_ended(head: &EventHead<'_>, now: i64) -> Decision {
+fn mandate_ended(head: &EventHead<'_>, policy: i64, now: i64) -> Decision {
     Decision {
         event_id: head.event_id,
         mandate: head.mandate.into(),
@@ -346,7 +346,7 @@ fn mandate_ended(head: &EventHead<'_>, now: i64) -> Decision {
         reason: "no mandate was in force".into(),
         grid: None,
         task_id: None,
-        policy: 0,
+        policy,
         at: Millis(now),
     }
 }

@@ -69,7 +69,8 @@ fn dates(options: &Init) -> Result<(Timestamp, Timestamp), Failure> {
     }
 }
 
-fn moment(option: &str, text: &str) -> Result<Timestamp, Failure> {
+/// A date, which means midnight in China, or a moment in RFC 3339.
+pub fn moment(option: &str, text: &str) -> Result<Timestamp, Failure> {
     let expected = || Failure::Usage(format!("{option}: expected a date such as 2026-01-31, or a moment in RFC 3339"));
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Ok(moment);
@@ -134,6 +135,9 @@ listen = "127.0.0.1:8082"          # metrics, health, reports; on the embedded l
 [site]
 mandate = "./mandate.toml"         # published where the log holds none
 policy = "./policy.toml"
+
+[policy]
+visits_max = 1000                  # `policy apply` asks for --yes where a policy would make more visits than so many; 0: it never asks
 
 [keys]
 file = "./keys"

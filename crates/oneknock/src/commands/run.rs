@@ -5,6 +5,7 @@ use crate::cli::Role;
 use crate::commands::{ops, policy};
 use crate::config::{self, Config, LogKind};
 use crate::failure::Failure;
+use crate::language::Language;
 use crate::roles::{self, Process};
 use crate::site;
 use ::ops::metrics::{self, Metrics};
@@ -50,7 +51,7 @@ pub fn parse(path: &Path) -> Result<Parsed, Failure> {
     let policy = match &config.policy {
         Some(path) => {
             let text = read("site.policy", path)?;
-            Some(domain::policy::from_toml(&text, policy::FIRST_VERSION).map_err(|error| Failure::file(path, error))?)
+            Some(policy::parse(path, &text, policy::FIRST_VERSION, Language::English)?)
         }
         None => None,
     };

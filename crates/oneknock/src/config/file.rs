@@ -21,6 +21,7 @@ pub struct File {
     inbox: InboxSection,
     ops: OpsSection,
     site: SiteSection,
+    policy: PolicySection,
     sources: BTreeMap<String, SourceSection>,
     keys: KeysSection,
     audit: AuditSection,
@@ -122,6 +123,18 @@ struct SiteSection {
 impl Default for SiteSection {
     fn default() -> Self {
         Self { mandate: "./mandate.toml".into(), policy: "./policy.toml".into() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PolicySection {
+    visits_max: i64,
+}
+
+impl Default for PolicySection {
+    fn default() -> Self {
+        Self { visits_max: 1000 }
     }
 }
 
@@ -229,6 +242,7 @@ impl File {
             ops_listen: check.address("ops.listen", &self.ops.listen, "127.0.0.1:8082")?,
             mandate: check.optional_path(&self.site.mandate),
             policy: check.optional_path(&self.site.policy),
+            visits_max: check.number("policy.visits_max", self.policy.visits_max, 0, 1_000_000_000)?,
             sources,
             keys_dir: check.path("keys.file", &self.keys.file)?,
             audit_dir: check.path("audit.dir", &self.audit.dir)?,

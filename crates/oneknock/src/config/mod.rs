@@ -40,6 +40,8 @@ pub struct Config {
     pub mandate: Option<PathBuf>,
     /// The policy that `init` wrote.
     pub policy: Option<PathBuf>,
+    /// A policy that would make more visits than so many asks for `--yes`; 0: none does.
+    pub visits_max: u64,
     /// The sources of `connect`, by name.
     pub sources: BTreeMap<String, sources::Config>,
     /// The keys' directory.
@@ -81,7 +83,7 @@ pub enum LogKind {
 }
 
 /// Sections of the file: only variables of these are read.
-const SECTIONS: [&str; 10] = ["log", "gateway", "router", "inbox", "ops", "site", "sources", "keys", "audit", "auth"];
+const SECTIONS: [&str; 11] = ["log", "gateway", "router", "inbox", "ops", "site", "policy", "sources", "keys", "audit", "auth"];
 
 /// Reads and checks it.
 ///
@@ -143,6 +145,7 @@ mod tests {
         ("[router]\nclock = \"sun\"", &["router.clock", "wall", "events"]),
         ("[inbox]\nlisten = \"here:99999\"", &["inbox.listen", "127.0.0.1:8080"]),
         ("[ops]\nlisten = 8082", &["ops.listen", "string"]),
+        ("[policy]\nvisits_max = -1", &["policy.visits_max", "0 to 1000000000"]),
         ("[site]\nmandat = \"x\"", &["site.mandat", "unknown key", "mandate"]),
         (
             "[sources.toll]\nkind = \"files\"\npath = \"x\"\nformat = \"xml\"\nevent = \"highway\"\nsource = \"s\"",

@@ -12,7 +12,6 @@ mod words;
 mod workers;
 
 pub use place::TableFiles;
-pub use words::Language;
 
 use crate::cli::{self, Role};
 use crate::commands::{registry, run};

@@ -1,18 +1,7 @@
 //! What the demonstration prints, in Chinese and English.
 
 use super::watch::Tally;
-use clap::ValueEnum;
-
-/// A language of the interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Language {
-    /// Simplified Chinese.
-    #[value(name = "zh-CN", alias = "zh")]
-    Chinese,
-    /// English.
-    #[value(name = "en")]
-    English,
-}
+use crate::language::Language;
 
 /// Everything that is printed.
 pub struct Words {
@@ -30,17 +19,9 @@ pub struct Words {
 
 /// The words of a language; where none was chosen, of the environment's.
 pub fn of(language: Option<Language>) -> &'static Words {
-    match language.unwrap_or_else(from_environment) {
+    match Language::of(language) {
         Language::Chinese => &CHINESE,
         Language::English => &ENGLISH,
-    }
-}
-
-fn from_environment() -> Language {
-    let named = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    match named {
-        Some(name) if name.to_ascii_lowercase().starts_with("zh") => Language::Chinese,
-        _ => Language::English,
     }
 }
 
