@@ -83,7 +83,7 @@ impl fmt::Display for Report {
 }
 
 /// When a request began, and when its 202 was there.
-type Answered = (u32, Instant, Instant);
+pub(crate) type Answered = (u32, Instant, Instant);
 
 /// Runs it. `progress` hears a line now and then.
 ///
@@ -157,7 +157,7 @@ async fn send(client: &Client, count: u32, rate: u32) -> Result<Vec<Answered>> {
         tokio::time::sleep_until(due.into()).await;
         let (client, answers) = (client.clone(), answers.clone());
         // A closed channel: the check has ended already.
-        tokio::spawn(async move { _ = answers.send(send_one(&client, number).await) });
+        tokio::spawn(async move { _ = answers.send(send_one(&client, number, None).await) });
     }
     drop(answers);
     let mut all = Vec::with_capacity(count as usize);
@@ -168,12 +168,13 @@ async fn send(client: &Client, count: u32, rate: u32) -> Result<Vec<Answered>> {
     Ok(all)
 }
 
-async fn send_one(client: &Client, number: u32) -> Result<Answered> {
+/// One passage of this number's resident; where from, if that matters.
+pub(crate) async fn send_one(client: &Client, number: u32, origin: Option<&str>) -> Result<Answered> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let observed_at = time::format(Millis(i64::try_from(now)?));
     let record = json!({
         "id": format!("cp-{number}"), "observed_at": observed_at, "checkpoint": "G60-118", "direction": "in",
-        "resident_id": numbers::resident_id(number.into()),
+        "resident_id": numbers::resident_id(number.into()), "origin_division": origin,
     });
     let began = Instant::now();
     let posted = client.post("checkpoint", &[record]).await?;
@@ -184,16 +185,16 @@ async fn send_one(client: &Client, number: u32) -> Result<Answered> {
     Ok((number, began, accepted))
 }
 
-fn name(number: u32) -> String {
+pub(crate) fn name(number: u32) -> String {
     format!("h{number:06}")
 }
 
-fn ms(duration: Duration) -> f64 {
+pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
 /// Of a sorted list; 0 of an empty one.
-fn quantile(sorted: &[f64], part: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
     let at = (sorted.len() as f64 * part).ceil() as usize;
     sorted.get(at.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()
 }

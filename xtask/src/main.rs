@@ -35,7 +35,7 @@ enum Task {
     /// Kills the whole process at random moments under load: nothing may be lost or doubled. `--log embedded|kafka --count N [--seed S] [--json]`
     #[command(disable_help_flag = true)]
     Kill(kill::Args),
-    /// Times an event from the gateway's 202 to the worker's stream. `--rate 200 [--seconds 30] [--log embedded|kafka] [--json]`
+    /// Times an event from the gateway's 202 to the worker's stream. `--rate 200 [--seconds 30] [--log embedded|kafka] [--flip-zones N] [--json]`
     #[command(disable_help_flag = true)]
     Latency(kill::Args),
     /// Drains 1 million events from one local Kafka node through the router. `[--events N] [--seed S] [--json]`; `--core`: the pure core alone

@@ -279,10 +279,13 @@ pub enum Ops {
         #[arg(long, short)]
         follow: bool,
     },
-    /// The way of one event, without personal data.
+    /// Why an event did or did not lead to a visit, without personal data.
     Trace {
         /// The event's id: 32 hexadecimal digits.
         event_id: String,
+        /// Language of what is printed; otherwise that of LC_ALL, LC_MESSAGES or LANG.
+        #[arg(long, value_enum)]
+        lang: Option<Language>,
     },
     /// Dead letters.
     #[command(subcommand)]

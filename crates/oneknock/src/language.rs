@@ -25,3 +25,12 @@ impl Language {
         })
     }
 }
+
+impl From<Language> for ops::Language {
+    fn from(language: Language) -> ops::Language {
+        match language {
+            Language::Chinese => ops::Language::Chinese,
+            Language::English => ops::Language::English,
+        }
+    }
+}

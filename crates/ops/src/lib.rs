@@ -17,6 +17,15 @@ pub mod trace;
 
 pub use http::{Config, run};
 
+/// A language that a report is shown in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// Simplified Chinese.
+    Chinese,
+    /// English.
+    English,
+}
+
 /// Why a report cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum OpsError {

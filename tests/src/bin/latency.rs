@@ -1,6 +1,7 @@
 //! `latency`: see `oneknock_tests::latency`. Run it through `cargo xtask latency`, which builds what it needs.
 
 use clap::Parser;
+use oneknock_tests::flip;
 use oneknock_tests::latency::{self, Options};
 use oneknock_tests::log_choice::LogKind;
 use std::process::ExitCode;
@@ -18,6 +19,9 @@ struct Cli {
     /// For how long.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
+    /// Instead: the zone of so many households rises while fresh arrivals come; exits 1 when these take more than twice as long at p99.
+    #[arg(long, value_name = "HOUSEHOLDS", value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    flip_zones: Option<u32>,
     /// The figures as JSON on standard output; progress goes to standard error.
     #[arg(long)]
     json: bool,
@@ -25,14 +29,26 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { log, rate, seconds, json } = Cli::parse();
-    let report = match latency::run(&Options { log, rate, seconds }, |line| eprintln!("{line}")).await {
-        Ok(report) => report,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            return ExitCode::FAILURE;
+    let Cli { log, rate, seconds, flip_zones, json } = Cli::parse();
+    let progress = |line: &str| eprintln!("{line}");
+    let done = match flip_zones {
+        Some(households) => {
+            let report = flip::run(&flip::Options { log, households, rate, seconds }, progress).await;
+            report.map(|report| (report.passes(), report.to_string(), serde_json::json!(report)))
+        }
+        None => {
+            let report = latency::run(&Options { log, rate, seconds }, progress).await;
+            report.map(|report| (report.passes(), report.to_string(), serde_json::json!(report)))
         }
     };
-    println!("{}", if json { serde_json::json!(report).to_string() } else { report.to_string() });
-    if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match done {
+        Ok((passes, text, figures)) => {
+            println!("{}", if json { figures.to_string() } else { text });
+            if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Episodes: a visit opens, ends, expires, is withdrawn. At most one is open.
 
 use super::Household;
+use super::rows::Row;
 use super::signals::At;
 use crate::limits::GRIDS_MAX;
 use crate::policy;
@@ -57,7 +58,7 @@ impl Household<'_> {
         for other in live {
             if other != at && self.signal(other).code.is_some() {
                 self.task.joined += 1;
-                self.say(other, Code::Joined, "it waited here, and now a visit is open");
+                self.say(other, Row::Waited.code(), Row::Waited.reason());
             }
         }
     }

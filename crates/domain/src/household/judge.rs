@@ -1,6 +1,8 @@
-//! The table of codes: each is the first that applies. Rows 1 to 3 are in `arrivals.rs`, for what comes from an event alone.
+//! The table of codes: each is the first that applies. Rows 1 to 3 are in `arrivals.rs`, for what comes from an event alone; what each
+//! row says stands in `rows.rs`.
 
 use super::Household;
+use super::rows::Row;
 use super::signals::At;
 use crate::{mandate, policy};
 use events::time::HOUR_MS;
@@ -10,40 +12,30 @@ use events::{Code, Decision, Direction, Millis, Outcome, Signal, Stay, TaskState
 pub(super) type Reason = &'static str;
 
 impl Household<'_> {
-    /// Rows 4 to 12.
+    /// Rows 4 to 12: the first that applies.
     pub(super) fn judge(&self, at: At) -> (Code, Reason) {
+        let row = Row::TABLE.into_iter().find(|row| self.applies(*row, at)).unwrap_or(Row::Opens);
+        (row.code(), row.reason())
+    }
+
+    /// The table of codes.
+    pub(super) fn applies(&self, row: Row, at: At) -> bool {
         let signal = self.signal(at);
-        if signal.direction == Direction::Out {
-            return (Code::NotMatching, "it left the area");
+        match row {
+            Row::LeftArea => signal.direction == Direction::Out,
+            Row::OutOfArea => self.is_out_of_area(),
+            Row::Late => signal.late == Some(true),
+            Row::Covered => self.is_answered(at),
+            Row::Over => self.is_over(signal.observed_at),
+            Row::JoinsOpen => self.joins_open_task(signal),
+            Row::NoGrid => !self.knows_grid(at),
+            Row::WrongHousehold => self.task.standing.as_ref().is_some_and(|standing| standing.outcome == Outcome::WrongHousehold),
+            Row::BelowMatch => !policy::matches(self.context.policy, policy::signal_level(self.context.policy, signal)),
+            Row::Alone => self.is_alone(at),
+            Row::Opens => true,
+            // Said of an event, or of what waited, and never asked of a signal.
+            Row::MandateEnded | Row::Duplicate | Row::Waited => false,
         }
-        if self.is_out_of_area() {
-            return (Code::OutOfArea, "the grid lies outside the mandate's divisions");
-        }
-        if signal.late == Some(true) {
-            return (Code::Late, "it came later than the grace period allows");
-        }
-        if self.is_answered(at) {
-            return (Code::Covered, "a screening of the household or of the traveller answers it");
-        }
-        if self.is_over(signal.observed_at) {
-            return (Code::Joined, "observed before the end of an episode in which nobody could be met");
-        }
-        if self.joins_open_task(signal) {
-            return (Code::Joined, "observed before the end of the open visit");
-        }
-        if !self.knows_grid(at) {
-            return (Code::Unresolved, "no grid is known that could visit");
-        }
-        if self.task.standing.as_ref().is_some_and(|standing| standing.outcome == Outcome::WrongHousehold) {
-            return (Code::Unresolved, "a worker found the wrong household, and the registry has not changed since");
-        }
-        if !policy::matches(self.context.policy, policy::signal_level(self.context.policy, signal)) {
-            return (Code::NotMatching, "its level is below the least that makes a visit");
-        }
-        if self.is_alone(at) {
-            return (Code::Held, "weak, and alone");
-        }
-        (Code::Opened, "nothing answers it, and no visit is open")
     }
 
     fn joins_open_task(&self, signal: &Signal) -> bool {
@@ -173,13 +165,13 @@ pub(super) fn usual_reason(code: Code) -> Reason {
     match code {
         Code::Opened => "nothing answered it, and no visit was open",
         Code::Joined => "a visit was open, or had ended without anybody being met",
-        Code::Covered => "a screening of the household or of the traveller answers it",
-        Code::Held => "weak, and alone",
+        Code::Covered => Row::Covered.reason(),
+        Code::Held => Row::Alone.reason(),
         Code::NotMatching => "it left the area, or its level is below the least that makes a visit",
         Code::Unresolved => "no grid is known that could visit, or a worker found the wrong household",
-        Code::OutOfArea => "the grid lies outside the mandate's divisions",
-        Code::Late => "it came later than the grace period allows",
-        Code::MandateEnded => "no mandate was in force",
-        Code::Duplicate => "the same passage is here under another id",
+        Code::OutOfArea => Row::OutOfArea.reason(),
+        Code::Late => Row::Late.reason(),
+        Code::MandateEnded => Row::MandateEnded.reason(),
+        Code::Duplicate => Row::Duplicate.reason(),
     }
 }

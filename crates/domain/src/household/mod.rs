@@ -5,12 +5,16 @@
 
 mod actions;
 mod arrivals;
+mod asked;
 mod episode;
 mod judge;
+mod rows;
 mod signals;
 mod tables;
 mod time;
 
+pub use asked::{Asked, CoverAsked, asked};
+pub use rows::Row;
 pub use time::due;
 
 use crate::Clock;

@@ -3,6 +3,7 @@
 use crate::cli::{Dlq, Ops};
 use crate::config;
 use crate::failure::Failure;
+use crate::language::Language;
 use crate::site::{self, Site};
 use events::topics;
 use ops::OpsError;
@@ -24,9 +25,10 @@ pub async fn run(config: &Path, command: Ops, json: bool) -> Result<(), Failure>
         Ops::Topics => print(&ops::topics::topics(&site.log).await.map_err(failure)?, json),
         Ops::Lag => print(&ops::lag::lag(&site.log, GROUPS).await.map_err(failure)?, json),
         Ops::Dlq(Dlq::List) => print(&ops::dlq::list(&site.log).await.map_err(failure)?, json),
-        Ops::Trace { event_id } => {
+        Ops::Trace { event_id, lang } => {
             let id = event_id.parse().map_err(|_| Failure::Usage("EVENT_ID: expected 32 hexadecimal digits".to_owned()))?;
-            print(&ops::trace::trace(&site.log, &site.schemas, id).await.map_err(failure)?, json)
+            let trace = ops::trace::trace(&site.log, &site.schemas, id).await.map_err(failure)?;
+            say(&if json { serde_json::to_string(&trace)? } else { trace.text(Language::of(lang).into()) })
         }
         Ops::Ledger => {
             let ledger = ops::ledger::ledger(&site.log, &site.schemas).await.map_err(failure)?;
@@ -64,7 +66,10 @@ async fn tail(site: &Site, topic: &str, count: usize, partition: Option<i32>, fo
 }
 
 fn print(report: &(impl Serialize + Display), json: bool) -> Result<(), Failure> {
-    let text = if json { serde_json::to_string(report)? } else { report.to_string() };
+    say(&if json { serde_json::to_string(report)? } else { report.to_string() })
+}
+
+fn say(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     // A reader that has seen enough, such as `head`, is no failure.
     match writeln!(out, "{}", text.trim_end()) {
