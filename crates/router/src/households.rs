@@ -20,9 +20,10 @@ pub const INPUTS: &[&str] = &[ARRIVALS, ACTIONS];
 /// So many households are decoded at once, where all are judged again.
 const OPENED_MAX: usize = 1024;
 /// Of all that a changed table concerns, so many are judged in a portion: fresh arrivals wait for no more. As many as change their
-/// record, and as many as are looked at, where few do.
+/// record, and as many as are looked at, where few do. The first portion of a change is larger, so that a small site is done at once.
 const PORTION_CHANGED: usize = 16;
-pub(crate) const PORTION_SEEN: usize = 256;
+const PORTION_CHANGED_FIRST: usize = 64;
+pub(crate) const PORTION_SEEN: usize = 1024;
 /// What `delivered` is told of when a portion is done with: no household has this key.
 const PORTION_KEY: &str = "";
 
@@ -110,7 +111,7 @@ impl Households {
         let codec = site.codec();
         let out = Outgoing::new(codec.clone(), site.partitions);
         let (asked_schemas, asked_grids) = (HashSet::new(), HashSet::new());
-        let (buffer, due, outstanding) = (Vec::new(), Due::default(), Outstanding::default());
+        let (buffer, due, outstanding) = (Vec::new(), Due::default(), Outstanding::new(site.turns.clone()));
         Households { site, codec, out, asked_schemas, asked_grids, buffer, due, outstanding }
     }
 
@@ -225,23 +226,19 @@ impl Households {
         self.close(&mut now, desk);
     }
 
-    /// Judges a portion of what is outstanding, and no other before this one is done with: what comes in meanwhile goes first.
-    fn judge_portion(&mut self, desk: &mut Desk<'_>) {
-        if self.outstanding.on_the_way {
-            return;
-        }
-        let Some(first) = self.outstanding.next() else { return };
-        let (mut now, mut next, mut seen, mut changed) = (self.begin(), Some(first), 0, 0);
-        while let Some(key) = next {
+    /// Judges a portion of what is outstanding: until so many have changed.
+    fn judge_portion(&mut self, most: usize, desk: &mut Desk<'_>) {
+        let (mut now, mut seen, mut changed) = (self.begin(), 0, 0);
+        while seen < PORTION_SEEN && changed < most {
+            let Some(key) = self.outstanding.next() else { break };
+            seen += 1;
             if let Some((at, _)) = self.open(&key, &mut now, desk) {
                 self.apply_one(at, &Input::Tables, false, &mut now, desk);
                 changed += usize::from(now.opened[at].changed);
             }
-            seen += 1;
-            let room = seen < PORTION_SEEN && changed < PORTION_CHANGED;
-            next = if room { self.outstanding.next() } else { None };
         }
         if changed > 0 {
+            // No other before this one is done with: what comes in meanwhile goes first.
             self.outstanding.on_the_way = true;
             desk.await_delivery(PORTION_KEY, 0);
         }
@@ -352,11 +349,13 @@ impl Logic for Households {
             return self.judge_again(concerned, false, desk);
         }
         self.outstanding.concern(desk.keys().cloned());
-        self.judge_portion(desk);
+        self.judge_portion(PORTION_CHANGED_FIRST, desk);
     }
 
     fn time(&mut self, desk: &mut Desk<'_>) {
-        self.judge_portion(desk);
+        if self.outstanding.may_begin() {
+            self.judge_portion(PORTION_CHANGED, desk);
+        }
         let Some(first) = self.due.next(desk.now) else { return };
         let (mut now, mut next) = (self.begin(), Some(first));
         while let Some(key) = next {

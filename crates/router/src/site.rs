@@ -1,5 +1,6 @@
 //! What both loops look at: mandates, policy, grids, identifiers, households' entries. Followed by this process, shared by its owners.
 
+use crate::outstanding::Turns;
 use async_trait::async_trait;
 use domain::household::Grids;
 use domain::{Clock, policy};
@@ -22,6 +23,7 @@ pub struct Site {
     pub clock: Clock,
     /// Of every keyed topic.
     pub partitions: i32,
+    pub(crate) turns: Turns,
     schemas: Arc<Schemas>,
     /// Schema ids that no record of ours has; asked for at the next catching up.
     unknown_schemas: Mutex<HashSet<u32>>,
@@ -85,6 +87,7 @@ impl Site {
         let site = Site {
             clock,
             partitions,
+            turns: Turns::default(),
             schemas,
             unknown_schemas: Mutex::default(),
             tables: From::Followed(Followed { mandates, policies, grids, identifiers, households }),
@@ -101,8 +104,8 @@ impl Site {
     pub fn told(schemas: Arc<Schemas>, clock: Clock, partitions: i32) -> Arc<Site> {
         let entries = Arc::new(Entries { schemas: schemas.clone(), kept: RwLock::default() });
         let tables = From::Told(Arc::default());
-        let (unknown_schemas, grid_snapshot) = (Mutex::default(), RwLock::default());
-        Arc::new(Site { clock, partitions, schemas, unknown_schemas, tables, instead: None, grid_snapshot, entries })
+        let (unknown_schemas, grid_snapshot, turns) = (Mutex::default(), RwLock::default(), Turns::default());
+        Arc::new(Site { clock, partitions, turns, schemas, unknown_schemas, tables, instead: None, grid_snapshot, entries })
     }
 
     /// The same tables with another policy in force, whatever theirs says.
@@ -110,6 +113,7 @@ impl Site {
         Arc::new(Site {
             clock: self.clock,
             partitions: self.partitions,
+            turns: Turns::default(),
             schemas: self.schemas.clone(),
             unknown_schemas: Mutex::default(),
             tables: self.tables.clone(),

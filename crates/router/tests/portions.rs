@@ -12,7 +12,7 @@ use events::*;
 use std::collections::VecDeque;
 
 /// More than a few portions.
-const HOUSEHOLDS: usize = 200;
+const HOUSEHOLDS: usize = 700;
 
 fn key(number: usize) -> String {
     format!("m/h{number:03}")

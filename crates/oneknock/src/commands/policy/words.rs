@@ -21,23 +21,23 @@ fn said(fault: &Fault, language: Language) -> String {
     match (language, fault.key.as_str()) {
         (English, _) => fault.to_string(),
         (Chinese, "") => in_chinese(&fault.wrong),
-        (Chinese, key) => format!("{key}:{}", in_chinese(&fault.wrong)),
+        (Chinese, key) => format!("{key}：{}", in_chinese(&fault.wrong)),
     }
 }
 
 fn in_chinese(wrong: &Wrong) -> String {
     let words = |words: &[&str]| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join("、");
     match wrong {
-        Wrong::Syntax(what) => format!("不是有效的 TOML:{what}"),
-        Wrong::UnknownKey { expected } => format!("没有这个键;应为其中之一:{}", expected.join("、")),
-        Wrong::OfKind { expected, found } => format!("应为{},实为{}", kind(*expected), kind(*found)),
-        Wrong::Number { least, most, found } => format!("应为 {least} 到 {most} 的整数,实为 {found}"),
-        Wrong::Word { expected, found } => format!("应为 {} 之一,实为 \"{found}\"", words(expected)),
-        Wrong::Twice { first_line } => format!("已在第 {first_line} 行写过;只应写一次"),
-        Wrong::Division { found } => format!("应为区划代码或其开头,1 到 12 位数字,实为 \"{found}\""),
-        Wrong::TooLong { found, most } => format!("两者合计至多 {most} 小时(28 天),实为 {found} 小时"),
+        Wrong::Syntax(what) => format!("不是有效的 TOML：{what}"),
+        Wrong::UnknownKey { expected } => format!("没有这个键；应为其中之一：{}", expected.join("、")),
+        Wrong::OfKind { expected, found } => format!("应为{}，实为{}", kind(*expected), kind(*found)),
+        Wrong::Number { least, most, found } => format!("应为 {least} 到 {most} 的整数，实为 {found}"),
+        Wrong::Word { expected, found } => format!("应为 {} 之一，实为 \"{found}\"", words(expected)),
+        Wrong::Twice { first_line } => format!("已在第 {first_line} 行写过；只应写一次"),
+        Wrong::Division { found } => format!("应为区划代码或其开头，1 到 12 位数字，实为 \"{found}\""),
+        Wrong::TooLong { found, most } => format!("两者合计至多 {most} 小时（28 天），实为 {found} 小时"),
         Wrong::DueLater { found: [high, medium, low] } => {
-            format!("等级越高期限应越短:high <= medium <= low,实为 {high}、{medium}、{low}")
+            format!("等级越高期限应越短：high <= medium <= low，实为 {high}、{medium}、{low}")
         }
     }
 }
@@ -71,7 +71,7 @@ pub fn can_be_applied(path: &Path, policy: &Policy, language: Language) -> Strin
     let (path, policy) = (path.display(), summary(policy, language));
     match language {
         English => format!("{path}: a policy: {policy}"),
-        Chinese => format!("{path}:可以生效的策略:{policy}"),
+        Chinese => format!("{path}：可以生效的策略：{policy}"),
     }
 }
 
@@ -80,7 +80,7 @@ pub fn in_force(policy: &Policy, language: Language) -> String {
     let (version, summary) = (policy.version, summary(policy, language));
     match language {
         English => format!("in force: policy version {version}: {summary}"),
-        Chinese => format!("已生效:策略版本 {version}:{summary}"),
+        Chinese => format!("已生效：策略版本 {version}：{summary}"),
     }
 }
 
@@ -93,7 +93,7 @@ fn summary(policy: &Policy, language: Language) -> String {
         }
         Chinese => {
             let least = policy.least_level.map_or("各等级均上门".to_owned(), |least| format!("{}及以上才上门", level(least)));
-            format!("窗口 {window} 天,宽限 {grace} 小时,区域 {zones} 个,{least}")
+            format!("窗口 {window} 天，宽限 {grace} 小时，区域 {zones} 个，{least}")
         }
     }
 }
@@ -114,7 +114,7 @@ pub fn too_many(report: &Report, most: u64, language: Language) -> String {
             "not applied: it would open {at_once} visits at once, and would have made {more:+} over its last window; policy.visits_max allows {most}; say --yes to apply it all the same"
         ),
         Chinese => format!(
-            "未生效:一旦生效会立即新增 {at_once} 次上门,按上一个窗口计会多出 {more:+} 次;policy.visits_max 只允许 {most} 次;确要生效请加 --yes"
+            "未生效：一旦生效会立即新增 {at_once} 次上门，按上一个窗口计会多出 {more:+} 次；policy.visits_max 只允许 {most} 次；确要生效请加 --yes"
         ),
     }
 }
@@ -144,7 +144,7 @@ pub fn report(report: &Report, language: Language) -> String {
         ],
         Chinese => vec![
             format!("{from} 至 {to} 期间新增的上门"),
-            format!("已重放:事件 {events} 条,操作 {actions} 条;日志自 {since} 起有记录;现行策略版本 {version}"),
+            format!("已重放：事件 {events} 条，操作 {actions} 条；日志自 {since} 起有记录；现行策略版本 {version}"),
         ],
     };
     let all = Named { name: either("all", "合计"), visits: report.visits };
@@ -166,7 +166,7 @@ pub fn report(report: &Report, language: Language) -> String {
             lines.push(if english {
                 format!("{rest} more grids differ; --json names them")
             } else {
-                format!("另有 {rest} 个网格有增减,见 --json")
+                format!("另有 {rest} 个网格有增减，见 --json")
             });
         }
     }
@@ -187,8 +187,8 @@ fn at_once(report: &Report, language: Language) -> String {
         (English, _, 0) => format!("applied now it would open {count} visits at once: {named}"),
         (English, ..) => format!("applied now it would open {count} visits at once: {named}, and in {rest} more grids"),
         (Chinese, 0, _) => "现在生效不会立即新增上门".to_owned(),
-        (Chinese, _, 0) => format!("现在生效会立即新增 {count} 次上门:{named}"),
-        (Chinese, ..) => format!("现在生效会立即新增 {count} 次上门:{named},另有 {rest} 个网格"),
+        (Chinese, _, 0) => format!("现在生效会立即新增 {count} 次上门：{named}"),
+        (Chinese, ..) => format!("现在生效会立即新增 {count} 次上门：{named}，另有 {rest} 个网格"),
     }
 }
 
