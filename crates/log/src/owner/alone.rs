@@ -50,7 +50,8 @@ impl<L: Logic> Alone<L> {
     fn work(&mut self, now: i64, work: impl FnOnce(&mut L, &mut Desk<'_>), did: &mut Did) -> Vec<(Arc<str>, i64)> {
         let mut desk = Desk::new(now, 0, &mut self.states, &self.nothing);
         work(&mut self.logic, &mut desk);
-        let Work { written, messages, awaited, wants_tables } = desk.done();
+        // Here all is acknowledged at once: what is spoken of is never on its way.
+        let Work { written, messages, awaited, wants_tables, spoken: _ } = desk.done();
         did.written.extend(written);
         did.messages.extend(messages);
         did.wants_tables |= wants_tables;
