@@ -3,6 +3,7 @@
 pub mod given;
 mod guarded;
 pub mod histories;
+pub mod house;
 pub mod kafka;
 pub mod oracle;
 pub mod parts;

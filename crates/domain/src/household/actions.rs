@@ -52,23 +52,27 @@ impl Household<'_> {
         let at = self.time_of(action, current)?;
         if action.action == ActionKind::Note {
             self.task.note = action.note.clone().or(self.task.note.take());
+            // Somebody who decides has seen to what a visit left behind.
+            self.task.supervisor &= !action.supervisor || self.is_open();
             return Ok(());
         }
         if let (ActionKind::Outcome, Some(outcome @ (Outcome::Screened | Outcome::NeedsHelp))) = (action.action, action.outcome) {
             self.screened(outcome, at, current);
+            self.task.supervisor |= outcome == Outcome::NeedsHelp;
             self.keep_note(action);
             return Ok(());
         }
         let mine = self.task.assignee.as_deref() == Some(action.actor.as_str());
-        let may_decide = current && (self.task.state == TaskState::Open || self.task.state == TaskState::Claimed && mine);
+        // What is to be assigned is for supervisors alone, also where a worker had not yet heard of it.
+        let open = self.task.state == TaskState::Open && (action.supervisor || !self.task.triage);
+        let may_decide = current && (open || self.task.state == TaskState::Claimed && mine);
         match action.action {
-            ActionKind::Claim if current && self.task.state == TaskState::Open => {
+            ActionKind::Claim if current && open => {
                 self.task.state = TaskState::Claimed;
                 self.task.assignee = Some(action.actor.clone());
             }
             ActionKind::Release if current && self.task.state == TaskState::Claimed && (mine || action.supervisor) => {
                 self.reopen();
-                self.expire_if_over();
             }
             ActionKind::HandBack if may_decide => self.hand_back(action)?,
             ActionKind::Outcome if may_decide => self.outcome(action.outcome.ok_or((400, Some("outcome")))?, at),
@@ -76,7 +80,19 @@ impl Household<'_> {
             _ => return Err(CONFLICT),
         }
         self.keep_note(action);
+        self.end_if_let_be();
         Ok(())
+    }
+
+    /// A visit that somebody was on did not end while they were: it ends as soon as nobody is, and what joined it after its end is not
+    /// over with it.
+    fn end_if_let_be(&mut self) {
+        let was_open = self.task.state == TaskState::Open;
+        self.expire_if_over();
+        let now = self.now();
+        if was_open && !self.is_open() && self.context.mandate.is_some_and(|mandate| mandate::in_force(mandate, now)) {
+            self.judge_waiting_again();
+        }
     }
 
     fn keep_note(&mut self, action: &Action) {
@@ -90,7 +106,7 @@ impl Household<'_> {
     fn time_of(&self, action: &Action, current: bool) -> Result<Millis, (i32, Option<&'static str>)> {
         let now = self.now();
         let Some(at) = action.at else { return Ok(now) };
-        if self.context.clock == Clock::Wall && now.0 - at.0 > OUTCOME_AGE_MAX_MS {
+        if now.0 - at.0 > OUTCOME_AGE_MAX_MS {
             return Err((400, Some("at")));
         }
         let before = self.task.before.as_ref().map(|before| before.opened_at);
@@ -160,7 +176,6 @@ impl Household<'_> {
         let task = &self.task;
         let stands =
             if current { task.screened_at.is_some() } else { task.before.as_ref().is_some_and(|before| is_screening(before.outcome)) };
-        self.task.supervisor |= outcome == Outcome::NeedsHelp;
         if stands {
             return;
         }

@@ -16,10 +16,10 @@ impl Household<'_> {
         }
     }
 
-    /// The task is over: nothing of it is to be done.
+    /// The task is over: nothing of it is to be done, nor decided.
     pub(super) fn end(&mut self, state: TaskState) {
         self.task.state = state;
-        self.task.triage = false;
+        (self.task.triage, self.task.supervisor) = (false, false);
         self.visible = true;
     }
 
@@ -141,7 +141,9 @@ impl Household<'_> {
             if !waits(last, self.is_open()) || over || signal.screened || signal.late == Some(true) || !self.is_young(at) {
                 continue;
             }
-            if Some(self.judge(at).0) != last {
+            // What opened a visit that is lifted since opens another one.
+            let code = self.judge(at).0;
+            if code == Code::Opened || Some(code) != last {
                 self.judge_and_say(at);
             }
         }
