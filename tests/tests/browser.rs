@@ -1,5 +1,5 @@
-//! The worker's page in a real browser, on a real site: signed in by link, a task seen, an outcome by one tap, a second task without a
-//! reload, work without a network, two languages. What the page must do stands in `tests/browser/worker.mjs`.
+//! The page of workers and supervisors in a real browser, on a real site. What it must do stands in `tests/browser/worker.mjs` and
+//! `tests/browser/supervisor.mjs`.
 //!
 //! A missing part fails the test and names `cargo xtask setup`.
 
@@ -26,10 +26,19 @@ fn passage(household: &str) -> Result<Value> {
     }))
 }
 
+/// Plays a script to its end.
+async fn play(script: &str, mut told: Value) -> Result<()> {
+    told["chromium"] = json!(parts::path("ONEKNOCK_CHROMIUM")?);
+    told["playwright"] = json!(parts::path("ONEKNOCK_PLAYWRIGHT")?);
+    let mut node = Command::new("node");
+    node.arg(format!("{}/browser/{script}", env!("CARGO_MANIFEST_DIR"))).env("ONEKNOCK_BROWSER", told.to_string()).kill_on_drop(true);
+    let output = node.output().await.context("cannot start node: run `cargo xtask setup`")?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_workers_morning_on_the_phone() -> Result<()> {
-    let chromium = parts::path("ONEKNOCK_CHROMIUM")?;
-    let playwright = parts::path("ONEKNOCK_PLAYWRIGHT")?;
     let mut site = Site::start(Options::of_today(LogChoice::Embedded)).await?;
     let mut register = Register::of_two_grids();
     for household in ["first", "second"] {
@@ -49,21 +58,69 @@ async fn a_workers_morning_on_the_phone() -> Result<()> {
     .await?;
 
     let told = json!({
-        "chromium": chromium, "playwright": playwright,
         "inbox": site.client.inbox, "token": site.client.token("workers")?,
         "gateway": site.client.gateway, "source_token": site.client.source_token("checkpoint")?,
         "first": address("first"), "second": address("second"), "second_event": passage("second")?,
     });
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/browser/worker.mjs");
-    let mut node = Command::new("node");
-    node.arg(script).env("ONEKNOCK_BROWSER", told.to_string()).kill_on_drop(true);
-    let output = node.output().await.context("cannot start node: run `cargo xtask setup`")?;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    play("worker.mjs", told).await?;
 
     let tasks = site.client.tasks().await?;
     let of = |household: &str| tasks.iter().find(|task| task["household"] == household).context("a task of each household");
     let (first, second) = (of("first")?, of("second")?);
     assert_eq!((&first["state"], &first["outcome"]), (&json!("DONE"), &json!("screened")), "{first}");
     assert_eq!((&second["state"], &second["attempts"]), (&json!("OPEN"), &json!(1)), "{second}");
+    site.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisors_round_on_the_phone() -> Result<()> {
+    let mut site = Site::start(Options::of_today(LogChoice::Embedded)).await?;
+    let mut register = Register::of_two_grids();
+    for household in ["refusing", "lost", "met"] {
+        register.household(household, "g1");
+        let resident_id = numbers::resident_id(numbers::of_name(household));
+        let (resident, household) = (format!("{household}-0"), household.to_owned());
+        register.residents.insert(Resident { resident, household, resident_id, ..Resident::default() });
+    }
+    let address = |household: &str| register.households.get(household).map(|(_, address)| address.clone());
+    site.import(&register).await?;
+    // Two whom nobody knows, on the way to the same unknown address.
+    let mut passages = vec![passage("refusing")?, passage("lost")?, passage("met")?];
+    for stranger in ["stranger-1", "stranger-2"] {
+        let mut one = passage(stranger)?;
+        one["destination"] = json!({"division": "330106", "grid": "g1", "address": "河边新村9号"});
+        passages.push(one);
+    }
+    let posted = site.client.post("checkpoint", &passages).await?;
+    anyhow::ensure!(posted.results.iter().all(|result| result["status"] == "accepted"), "{posted:?}");
+    let evidence = |task: &Value| task["evidence"].as_array().map_or(0, Vec::len);
+    let tasks = until("four tasks", PATIENCE, async || {
+        let tasks = site.client.tasks().await?;
+        let all = tasks.len() == 4 && tasks.iter().map(evidence).sum::<usize>() == 5;
+        Ok(if all { Ok(tasks) } else { Err(format!("{tasks:?}")) })
+    })
+    .await?;
+    for (household, mut action) in
+        [("refusing", json!({"action": "outcome", "outcome": "refused"})), ("lost", json!({"action": "hand_back"}))]
+    {
+        action["action_id"] = uuid::Uuid::new_v4().to_string().into();
+        let task = tasks.iter().find(|task| task["household"] == household).and_then(|task| task["task_id"].as_str());
+        let acted = site.client.act(task.context("its task")?, &action).await?;
+        anyhow::ensure!(acted.status == 200, "{} {}", acted.status, acted.body);
+    }
+    let told = json!({
+        "inbox": site.client.inbox, "token": site.client.token("supervisors")?, "strangers": "河边新村9号", "household": "met",
+        "refusing": address("refusing"), "lost": address("lost"), "met": address("met"),
+    });
+    play("supervisor.mjs", told).await?;
+
+    until("the strangers to be met where they live, and the lost one in its grid", PATIENCE, async || {
+        let tasks = site.client.tasks().await?;
+        let of = |household: &str| tasks.iter().find(|task| task["household"] == household).context("its task");
+        let lost = of("lost")?;
+        let right = (&lost["grid"], &lost["triage"]) == (&json!("g2"), &json!(false)) && (evidence(of("met")?), tasks.len()) == (3, 3);
+        Ok(if right { Ok(()) } else { Err(format!("{tasks:?}")) })
+    })
+    .await?;
     site.stop().await
 }

@@ -116,6 +116,28 @@ async fn a_first_import_publishes_everything_under_tokens_and_seals() {
     }
 }
 
+/// What a household's door says of an identifier is not the import's: it neither counts it nor takes it away.
+#[tokio::test]
+async fn an_import_empties_its_own_and_not_what_was_registered_at_the_door() {
+    let site = in_force(mandate("m")).await;
+    imported(&site, &FILES, NOW).await;
+    let keys = site.site.keyring.mandate("m").unwrap();
+    let (phone, other) = (keys.token(IdentifierKind::Phone, "13900000001"), keys.token(IdentifierKind::Phone, "13900000009"));
+    let links = vec![Link { household: "B".into(), grid: "g2".into() }];
+    let link = IdentifierLink { mandate: "m".into(), links, common: false };
+    for token in [phone, other] {
+        site.put(IDENTIFIERS, &format!("{token}/B"), Some(Codec::built_in().encode(&link))).await;
+    }
+    let nobody = Files { residents: "", ..FILES };
+    let report = imported(&site, &nobody, NOW + 1).await;
+    // Two addresses stay, and the seven of residents go.
+    assert_eq!(numbers(&report)[2], [0, 2, 7]);
+    let left: Vec<String> = table::<IdentifierLink>(&site, IDENTIFIERS).await.into_keys().filter(|key| key.contains('/')).collect();
+    let mut expected = [format!("{phone}/B"), format!("{other}/B")];
+    expected.sort();
+    assert_eq!(left, expected);
+}
+
 #[tokio::test]
 async fn another_import_publishes_what_changed_and_takes_away_what_is_gone() {
     let site = in_force(mandate("m")).await;

@@ -116,6 +116,43 @@ async fn has_this_household_been_screened_already() {
     gateway.stop().await;
 }
 
+/// Links of the import and of the door are both asked; a door that takes its word back is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_registered_at_the_door_is_found_by_it() {
+    let site = TestSite::new().await;
+    let phone = |form: &str| site.site.keyring.mandate("m").unwrap().token(IdentifierKind::Phone, form).to_string();
+    let codec = Codec::built_in();
+    let link = |household: &str| {
+        let links = vec![Link { household: household.into(), grid: "g".into() }];
+        codec.encode(&IdentifierLink { mandate: "m".into(), links, common: false })
+    };
+    let until = connectors::now_ms().0 + 3_600_000;
+    for household in ["A", "B"] {
+        let state = if household == "A" { task(household, &[until], &[]) } else { task(household, &[], &[]) };
+        site.put(TASKS, &household_key("m", household), Some(codec.encode(&state))).await;
+    }
+    let (known, both) = (phone("13800000001"), phone("13800000002"));
+    site.put(IDENTIFIERS, &both, Some(link("B"))).await;
+    for token in [&known, &both] {
+        site.put(IDENTIFIERS, &format!("{token}/A"), Some(link("A"))).await;
+    }
+    let gateway = site.gateway().await;
+    let covered = async |phone: &str| {
+        let body = json!({"phone": phone}).to_string();
+        let (status, answer) = gateway.post("/v1/screenings/lookup", gateway.token("telecom"), "application/json", body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["covered"] == json!(true)
+    };
+    assert!(covered("13800000001").await);
+    assert!(!covered("13800000002").await, "of two households it identifies nobody");
+    // The null controls: what the import says alone, and what a door says no more.
+    site.put(IDENTIFIERS, &both, None).await;
+    eventually(|| async { covered("13800000002").await }).await;
+    site.put(IDENTIFIERS, &format!("{known}/A"), None).await;
+    eventually(|| async { !covered("13800000001").await }).await;
+    gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documents_are_true() {
     let site = TestSite::new().await;

@@ -10,6 +10,8 @@ pub const SIGNALS_MAX: usize = 8;
 pub const PUSHED_OUT_MAX: usize = 128;
 /// Screenings remembered of one traveller, and of one household.
 pub const COVERS_MAX: usize = 4;
+/// Identifiers registered at one household's door.
+pub const REGISTERED_MAX: usize = 32;
 /// Evidence shown.
 pub const EVIDENCE_MAX: usize = 16;
 /// Answers to actions remembered.

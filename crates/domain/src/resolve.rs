@@ -40,15 +40,22 @@ pub fn resolve<'a>(
     }
 }
 
-/// The import's links of a token and those made at the door, as one.
-pub fn merge_links(mut imported: IdentifierLink, at_the_door: impl IntoIterator<Item = Link>) -> IdentifierLink {
-    for link in at_the_door {
-        if !imported.links.iter().any(|other| other.household == link.household) {
-            imported.links.push(link);
+/// What the table says of a token: the import's links and those made at the door, as one. None: it is unknown.
+pub fn merge_links(imported: Option<IdentifierLink>, at_the_door: impl IntoIterator<Item = IdentifierLink>) -> Option<IdentifierLink> {
+    let mut merged = imported;
+    for made in at_the_door {
+        let Some(known) = &mut merged else {
+            merged = Some(made);
+            continue;
+        };
+        for link in made.links {
+            if !known.links.iter().any(|other| other.household == link.household) {
+                known.links.push(link);
+            }
         }
+        known.common |= made.common || known.links.len() > crate::limits::LINKS_MAX;
     }
-    imported.common |= imported.links.len() > crate::limits::LINKS_MAX;
-    imported
+    merged
 }
 
 #[cfg(test)]
@@ -91,10 +98,27 @@ mod tests {
         assert_eq!(place(&[], None, &[]), "");
     }
 
+    fn link(households: &[&str]) -> IdentifierLink {
+        let links = households.iter().map(|household| Link { household: (*household).into(), grid: "g".into() }).collect();
+        IdentifierLink { mandate: "m".into(), links, common: false }
+    }
+
+    #[test]
+    fn the_imports_links_and_the_doors_are_both_taken() {
+        let households = |merged: Option<IdentifierLink>| -> Vec<String> {
+            merged.map(|link| link.links.into_iter().map(|link| link.household).collect()).unwrap_or_default()
+        };
+        assert_eq!(merge_links(None, []), None);
+        assert_eq!(households(merge_links(None, [link(&["A"])])), ["A"]);
+        assert_eq!(households(merge_links(Some(link(&["B"])), [link(&["A"]), link(&["B"])])), ["B", "A"]);
+        let nobody = IdentifierLink { common: true, ..link(&[]) };
+        assert!(merge_links(Some(nobody), [link(&["A"])]).unwrap().common, "it still identifies nobody");
+    }
+
     #[test]
     fn more_than_eight_households_identify_nobody() {
-        let link = |at: usize| Link { household: format!("h{at}"), grid: "g".into() };
-        let full = IdentifierLink { mandate: "m".into(), links: (0..8).map(link).collect(), common: false };
-        assert!(!full.common && merge_links(full, [link(9)]).common);
+        let eight = link(&["1", "2", "3", "4", "5", "6", "7", "8"]);
+        assert!(!eight.common && !merge_links(Some(eight.clone()), [link(&["8"])]).unwrap().common);
+        assert!(merge_links(Some(eight), [link(&["9"])]).unwrap().common);
     }
 }

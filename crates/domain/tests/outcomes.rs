@@ -326,7 +326,8 @@ fn a_moment_at_the_door_lies_between_opening_and_now() {
 /// What joined a claimed visit after its end opens the next one in the step that lets the claim go.
 #[test]
 fn released_past_its_end_it_is_over_and_what_came_after_is_judged_at_once() {
-    let let_be: [(&str, fn(&mut House)); 3] = [
+    type LetsBe = fn(&mut House);
+    let let_be: [(&str, LetsBe); 3] = [
         ("released", |house| assert_eq!(house.release("w1"), 200)),
         ("not at home, told late", |house| {
             let told = |action: &mut Action| (action.outcome, action.at) = (Some(NotHome), Some(day(13.5)));
@@ -352,4 +353,55 @@ fn released_past_its_end_it_is_over_and_what_came_after_is_judged_at_once() {
     house.passes("t", 2, 13.95);
     house.release("w1");
     assert_eq!((house.task.state, house.task.episode), (TaskState::Open, 1));
+}
+
+/// A screening that comes late, for somebody who has gone: the next owner tells it again until it is heard, and nobody else.
+#[test]
+fn who_has_gone_is_covered_also_where_the_owner_ends_before_it_is_heard() {
+    let mut house = visit("open");
+    house.is_heard = false;
+    house.lets_go("t");
+    domain::household::acknowledged(&mut house.task);
+    house.now = day(2.0);
+    let screened = house.action("w1", ActionKind::Outcome, |action| (action.outcome, action.at) = (Some(Screened), Some(day(0.4))));
+    let told = house.apply(&Input::Action(&screened)).covered;
+    assert_eq!(told.iter().map(|(traveller, covered)| (traveller.as_str(), covered.cover.at)).collect::<Vec<_>>(), [("t", day(0.4))]);
+    let again = |house: &mut House| domain::household::unsent(&mut house.task, &house.policy, house.now, house.clock).covered;
+    for _ in 0..2 {
+        assert!(domain::household::has_unsent(&house.task));
+        assert_eq!(again(&mut house), told);
+    }
+    let before = house.task.clone();
+    domain::household::acknowledged(&mut house.task);
+    assert_eq!((again(&mut house), domain::household::has_unsent(&house.task)), (vec![], false), "the null control");
+    // Who comes back before it was heard has it already.
+    house.task = before;
+    let here = Here { declared: None, signals: vec![], pushed_out: vec![], covers: vec![] };
+    house.here("t", 2, here);
+    assert_eq!(house.task.stays[0].covers.len(), 1);
+    house.lets_go("nobody");
+    assert_eq!(house.task.stays[0].covers.len(), 1);
+}
+
+/// What a screening that comes along, or a traveller who leaves, changes for others is said again when it comes again.
+#[test]
+fn a_repeat_says_again_what_it_changed() {
+    let said = |effects: domain::household::Effects| -> Vec<(u8, Code, i64)> {
+        effects.decisions.iter().map(|said| (said.event_id.0[0], said.code, said.revision)).collect()
+    };
+    let mut house = visit("open");
+    let cover = Cover { at: day(0.1), until: day(14.1), level: Level::Low };
+    let here = Here { declared: None, signals: vec![], pushed_out: vec![], covers: vec![cover] };
+    let first = said(house.here("t", 1, here.clone()));
+    assert_eq!((first.len(), first[0].1, house.task.state), (1, Code::Covered, TaskState::Withdrawn));
+    let record = house.task.clone();
+    assert_eq!((said(house.here("t", 1, here)), &house.task), (first, &record));
+
+    let mut house = visit("open");
+    let weak = testkit::house::signal(SourceKind::Telecom, 2, day(0.5));
+    assert_eq!(house.arrives("u", weak), Some(Code::Joined));
+    let first = said(house.lets_go("t"));
+    assert_eq!((first.len(), first[0].0, first[0].1), (1, 2, Code::Held), "alone it makes no visit");
+    let record = house.task.clone();
+    assert_eq!((said(house.lets_go("t")), &house.task), (first, &record));
 }

@@ -74,6 +74,7 @@ fn acts(task: &mut Task, action: ActionKind, outcome: Option<Outcome>, at: Milli
         note: None,
         at: None,
         received_at: at,
+        register: None,
     };
     let effects = apply(task, &Input::Action(&action), at, Clock::Wall);
     assert_eq!(task.answers.last().unwrap().status, 200);

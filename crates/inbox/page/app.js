@@ -8,9 +8,9 @@
   var language = stored("language") === "en" ? "en" : "zh-CN";
   var size = Number(stored("size")) || 0;
   var me = null, skew = 0, last = null, tag = null, mandates = null;
-  var tasks = new Map(), doneTasks = new Map(), gridNames = new Map();
+  var tasks = new Map(), doneTasks = new Map(), listed = new Map(), gridNames = new Map(), versions = new Map();
   var queue = [], tab = "open", shown = null, opened = null, loaded = false;
-  var source = null, pollTimer = 0, streamTimer = 0, sendTimer = 0, sending = false, connected = true, toastTimer = 0;
+  var source = null, pollTimer = 0, streamTimer = 0, sendTimer = 0, listTimer = 0, sending = false, connected = true, toastTimer = 0;
 
   // --- small things -------------------------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@
 
   function signedOut() {
     stop();
-    tasks.clear(); doneTasks.clear(); opened = null; loaded = false; last = null;
+    tasks.clear(); doneTasks.clear(); listed.clear(); opened = null; loaded = false; last = null; tab = "open";
     askToSignIn("signed_out");
   }
 
@@ -137,6 +137,8 @@
         answer.body.tasks.forEach(function (task) { fresh.set(task.task_id, task); });
         if (answer.body.next) { return page("/v1/tasks?after=" + encodeURIComponent(answer.body.next)); }
         tasks = fresh; loaded = true; tag = null;
+        versions.clear();
+        fresh.forEach(function (task) { versions.set(task.task_id, task.version); });
         last = answer.body.last;
         mandates = (answer.body.mandates || []).join(" ");
         render();
@@ -155,10 +157,29 @@
     }).catch(function () {});
   }
 
+  /* A supervisor's list is the server's word: what changes is asked for again. */
+  function loadList() {
+    clearTimeout(listTimer); listTimer = 0;
+    var name = tab, fresh = new Map();
+    function page(url) {
+      return ask("GET", url).then(function (answer) {
+        if (answer.status !== 200) { throw new Error("list"); }
+        answer.body.tasks.forEach(function (task) { fresh.set(task.task_id, task); });
+        if (answer.body.next) { return page("/v1/tasks?after=" + encodeURIComponent(answer.body.next)); }
+        if (tab === name) { listed = fresh; render(); }
+      });
+    }
+    page("/v1/tasks?limit=200&list=" + name).catch(function () {});
+  }
+
+  function isList() { return tab !== "open" && tab !== "done"; }
+
   function take(task) {
+    if (isList() && !listTimer) { listTimer = setTimeout(loadList, 300); }
     var whole = task.priority !== undefined && task.evidence !== undefined;
-    var known = tasks.get(task.task_id) || doneTasks.get(task.task_id);
-    if (known && known.version > task.version) { return; }
+    // An answer may come after what the stream said since, also where that took the task away.
+    if (versions.get(task.task_id) > task.version) { return; }
+    versions.set(task.task_id, task.version);
     if (whole && (task.state === "OPEN" || task.state === "CLAIMED")) { tasks.set(task.task_id, task); doneTasks.delete(task.task_id); }
     else {
       tasks.delete(task.task_id);
@@ -299,6 +320,8 @@
     var id = match ? decodeURIComponent(match[1]) : null;
     if (id !== shown) {
       shown = id; opened = null;
+      // What was typed or unfolded at one task is not the next one's.
+      empty($("detail"));
       if (id) { openDetail(id); }
       window.scrollTo(0, 0);
     }
@@ -340,9 +363,9 @@
   }
 
   function card(task) {
-    var waiting = queued(task.task_id).length > 0, done = task.state === "DONE";
+    var waiting = queued(task.task_id).length > 0, live = task.state === "OPEN" || task.state === "CLAIMED";
     return el("li", {}, el("button", { type: "button", class: "card " + String(task.priority).toLowerCase(), click: function () { location.hash = "#/task/" + encodeURIComponent(task.task_id); } },
-      el("span", { class: "row" }, done ? el("span", { class: "chip state", text: t(task.outcome || "DONE") }) : chip(task), due(task), holder(task),
+      el("span", { class: "row" }, live ? chip(task) : el("span", { class: "chip state", text: t(task.state === "DONE" && task.outcome || task.state) }), due(task), holder(task),
         task.triage ? el("span", { class: "chip state", text: t("triage") }) : null, waiting ? el("span", { class: "chip wait", text: t("waiting_to_send") }) : null),
       el("span", { class: "address", text: task.address || t("no_address") }),
       el("span", { class: "row meta" }, el("span", { text: t("signals", { n: Math.max(task.evidence.length, task.joined + 1) }) }),
@@ -359,7 +382,9 @@
     $("count").textContent = loaded ? String(open.length) : "";
     $("tab-open").setAttribute("aria-pressed", String(tab === "open"));
     $("tab-done").setAttribute("aria-pressed", String(tab === "done"));
-    var list = tab === "open" ? open : Array.from(doneTasks.values()).sort(function (a, b) { return String(b.screened_at || "").localeCompare(String(a.screened_at || "")); });
+    $("lists").hidden = me.role !== "supervisor";
+    document.querySelectorAll("#lists button").forEach(function (button) { button.setAttribute("aria-pressed", String(tab === button.getAttribute("data-list"))); });
+    var list = tab === "open" ? open : isList() ? Array.from(listed.values()).sort(urgency) : Array.from(doneTasks.values()).sort(function (a, b) { return String(b.screened_at || "").localeCompare(String(a.screened_at || "")); });
     var box = $("tasks"), focused = document.activeElement && box.contains(document.activeElement) ? Array.prototype.indexOf.call(box.children, document.activeElement.parentNode) : -1;
     empty(box);
     list.slice(0, 300).forEach(function (task) { box.appendChild(card(task)); });
@@ -368,7 +393,7 @@
     nothing.hidden = list.length > 0;
     empty(nothing);
     if (!list.length) {
-      nothing.appendChild(el("strong", { text: !loaded ? t("loading") : tab === "open" ? t("empty_open") : t("empty_done") }));
+      nothing.appendChild(el("strong", { text: !loaded ? t("loading") : tab === "open" ? t("empty_open") : isList() ? t("empty_list") : t("empty_done") }));
       if (loaded && tab === "open") { nothing.appendChild(el("span", { text: t("empty_open_help") })); }
     }
     $("who").textContent = me.name + " · " + t(me.role);
@@ -387,9 +412,10 @@
   }
 
   function renderDetail() {
-    var box = $("detail"), task = opened || tasks.get(shown) || doneTasks.get(shown);
+    var box = $("detail"), task = opened || tasks.get(shown) || doneTasks.get(shown) || listed.get(shown);
     var note = $("note-text"), typed = note ? note.value : "", typing = note && document.activeElement === note;
     var more = $("more"), expanded = more ? more.open : false, chosen = $("to-grid") ? $("to-grid").value : "";
+    var household = $("household") ? $("household").value : "", naming = $("household") && document.activeElement === $("household"), left = unticked();
     empty(box);
     box.appendChild(el("button", { type: "button", class: "back", text: "‹ " + t("back"), click: function () { location.hash = "#/"; } }));
     if (!task || task.gone) {
@@ -447,14 +473,47 @@
       gridNames.forEach(function (name, code) { if (code !== task.grid) { select.appendChild(el("option", { value: code, text: name })); } });
       inside.appendChild(el("label", { for: "to-grid", text: t("to_grid") }));
       inside.appendChild(select);
-      inside.appendChild(el("button", { type: "button", text: t("hand_back"), "data-action": "hand_back", click: function () { act(task, "hand_back", { to_grid: $("to-grid").value || null }, true); } }));
+      inside.appendChild(el("button", { type: "button", text: t(me.role === "supervisor" ? "assign" : "hand_back"), "data-action": "hand_back", click: function () { act(task, "hand_back", { to_grid: $("to-grid").value || null }, true); } }));
     }
+    if (task.people && task.people.length) { registering(task, inside, left); }
+    if (task.supervisor && !live && me.role === "supervisor") { inside.insertBefore(el("p", { class: "meta", text: t("seen_to_help") }), inside.firstChild); }
     var details = el("details", { id: "more", class: "panel" }, el("summary", { text: t("more") }), inside);
     details.open = expanded;
     box.appendChild(details);
     $("note-text").value = typed;
     if (typing) { $("note-text").focus(); }
     if ($("to-grid")) { $("to-grid").value = chosen; }
+    if ($("household")) { $("household").value = household; if (naming) { $("household").focus(); } }
+  }
+
+  function unticked() {
+    return Array.prototype.map.call(document.querySelectorAll("#people input:not(:checked)"), function (box) { return box.value; });
+  }
+
+  /* Who at the door is of which household: its code, with those that this phone has tasks of offered. */
+  function registering(task, inside, left) {
+    var known = el("datalist", { id: "households" });
+    tasks.forEach(function (one) { if (one.household) { known.appendChild(el("option", { value: one.household, label: one.address || one.household })); } });
+    inside.appendChild(el("label", { for: "household", text: t("register_help") }));
+    inside.appendChild(el("input", { id: "household", type: "text", list: "households", autocapitalize: "off", autocomplete: "off", spellcheck: "false" }));
+    inside.appendChild(known);
+    var people = el("div", { id: "people", role: "group", "aria-label": t("people") });
+    if (task.people.length > 1) {
+      task.people.forEach(function (one, at) {
+        var box = el("input", { type: "checkbox", value: one.person });
+        box.checked = left.indexOf(one.person) < 0;
+        people.appendChild(el("label", { class: "tick" }, box, el("span", { text: (at + 1) + " · " + t("since", { t: one.since ? when(one.since) : "—" }) })));
+      });
+      inside.appendChild(people);
+    }
+    inside.appendChild(el("button", { type: "button", text: t("register"), "data-action": "register", click: function () {
+      var household = $("household").value.trim(), out = unticked();
+      var chosen = task.people.map(function (one) { return one.person; }).filter(function (person) { return out.indexOf(person) < 0; });
+      if (!household || !chosen.length) { $("household").focus(); return; }
+      $("household").value = "";
+      act(task, "register", { household: household, people: chosen });
+      toast(t("recorded", { what: t("register") }), t("dismiss"), null, 3000);
+    } }));
   }
 
   // --- the first strokes --------------------------------------------------------------------------------------------
@@ -463,6 +522,9 @@
   $("language").addEventListener("click", function () { language = language === "en" ? "zh-CN" : "en"; store("language", language); dress(); });
   $("tab-open").addEventListener("click", function () { tab = "open"; render(); });
   $("tab-done").addEventListener("click", function () { tab = "done"; render(); loadDone(); });
+  document.querySelectorAll("#lists button").forEach(function (button) {
+    button.addEventListener("click", function () { tab = button.getAttribute("data-list"); listed = new Map(); render(); loadList(); });
+  });
   $("sign-in-form").addEventListener("submit", function (event) {
     event.preventDefault();
     ask("POST", "/sign-in", { token: $("token").value.trim() }).then(function (answer) {
@@ -472,7 +534,7 @@
   });
   $("sign-out").addEventListener("click", function () {
     if (queue.length) { toast(t("sign_out_unsent"), t("dismiss")); send(); return; }
-    ask("POST", "/sign-out").then(function () { stop(); tasks.clear(); doneTasks.clear(); opened = null; loaded = false; location.hash = "#/"; askToSignIn(null); }).catch(function () { toast(t("at_most"), t("dismiss")); });
+    ask("POST", "/sign-out").then(function () { stop(); tasks.clear(); doneTasks.clear(); listed.clear(); opened = null; loaded = false; tab = "open"; location.hash = "#/"; askToSignIn(null); }).catch(function () { toast(t("at_most"), t("dismiss")); });
   });
   window.addEventListener("hashchange", route);
   window.addEventListener("online", function () { bars(); send(); if (me) { listen(); } });

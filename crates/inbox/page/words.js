@@ -18,7 +18,9 @@ window.oneknockTexts = {
     claim: "我来处理", release: "放回列表", hand_back: "不属于我的网格，退回", to_grid: "转给哪个网格（不填由主管分派）", unknown_grid: "由主管分派", note: "备注", note_help: "写给同事的话", save: "保存备注",
     last_note: "最近备注", more: "其他操作", undo: "撤销", recorded: "已记录：{what}", dismiss: "知道了",
     conflict: "“{what}”未生效：已有他人处理，或当前状态不允许。", refused_field: "“{what}”未被接受（{field}）。", gone_action: "“{what}”未被接受：任务已不在您名下。",
-    gone: "此任务已不在您名下。", at_most: "操作失败，请稍后再试。", other_language: "English", worker: "网格员", supervisor: "主管"
+    gone: "此任务已不在您名下。", at_most: "操作失败，请稍后再试。", other_language: "English",
+    lists: "主管的名单", list_supervisor: "待决定", list_overdue: "已超时", list_expired: "过期未访", empty_list: "这里没有任务", assign: "分派到该网格",
+    seen_to_help: "写一条备注，说明已如何处理，即从名单移除。", register: "登记到户", register_help: "门口的人属于哪一户（填户编号）", people: "属于该户的人", since: "{t} 起", worker: "网格员", supervisor: "主管"
   },
   en: {
     title: "OneKnock", text_size: "Text size", demonstration: "Demonstration · made-up data", sign_in: "Sign in", token: "Sign-in token",
@@ -38,6 +40,8 @@ window.oneknockTexts = {
     claim: "I take this", release: "Put back on the list", hand_back: "Not my grid: hand back", to_grid: "To which grid (empty: the supervisor decides)", unknown_grid: "The supervisor decides", note: "Note", note_help: "For your colleagues", save: "Save note",
     last_note: "Latest note", more: "More", undo: "Undo", recorded: "Recorded: {what}", dismiss: "OK",
     conflict: "“{what}” did not count: somebody was first, or it is not allowed now.", refused_field: "“{what}” was not taken ({field}).", gone_action: "“{what}” was not taken: the task is no longer yours.",
-    gone: "This task is no longer yours.", at_most: "That did not work. Please try again.", other_language: "中文", worker: "worker", supervisor: "supervisor"
+    gone: "This task is no longer yours.", at_most: "That did not work. Please try again.", other_language: "中文",
+    lists: "Supervisor's lists", list_supervisor: "To decide", list_overdue: "Overdue", list_expired: "Expired", empty_list: "Nothing on this list", assign: "Assign to this grid",
+    seen_to_help: "Write a note saying what was done: that takes it off the list.", register: "Register", register_help: "Household of the people at the door (its code)", people: "Who belongs to it", since: "since {t}", worker: "worker", supervisor: "supervisor"
   }
 };

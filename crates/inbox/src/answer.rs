@@ -119,6 +119,7 @@ fn json(keyring: &Keyring, depth: Depth, item: &Item) -> Value {
                 let contact = contact.is_some().then(|| serde_json::json!({"name": part("name"), "phone": part("phone")}));
                 members.insert("contact".into(), contact.unwrap_or(Value::Null));
                 members.insert("note".into(), text("note").map_or(Value::Null, Value::from));
+                members.insert("people".into(), shape::people(task));
             }
             value
         }

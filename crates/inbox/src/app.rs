@@ -6,6 +6,7 @@ use crate::answer::{self, Depth, Item};
 use crate::cursor::{Cursor, Page, SortKey};
 use crate::entitled::{self, Viewer};
 use crate::follow;
+use crate::list::List;
 use crate::view::{Changes, View};
 use audit::{AuditError, AuditLog};
 use domain::Clock;
@@ -67,6 +68,16 @@ pub fn rereads() -> Semaphore {
     Semaphore::new(REREADS_MAX)
 }
 
+/// What a list is asked for.
+pub struct Asked<'a> {
+    /// In one of these states; none named is all.
+    pub states: &'a [TaskState],
+    /// In this grid.
+    pub grid: Option<&'a str>,
+    /// On this list.
+    pub list: Option<List>,
+}
+
 /// One page of a list.
 pub struct Listed {
     /// The tasks.
@@ -118,20 +129,22 @@ impl App {
         marks
     }
 
-    /// A page of the viewer's tasks. `page` says what was asked for, and behind what; its position is that of the first page.
-    pub fn list(
-        &self,
-        viewer: &Viewer,
-        now: Millis,
-        states: &[TaskState],
-        grid: Option<&str>,
-        limit: usize,
-        page: Option<&Page>,
-    ) -> Listed {
+    /// Now, by the clock that a household's times are of.
+    pub fn now_of(&self, task: &Task, now: Millis) -> Millis {
+        match self.clock {
+            Clock::Wall => now,
+            Clock::Events => task.observed_until,
+        }
+    }
+
+    /// A page of the viewer's tasks. `page` says behind what; its position is that of the first page.
+    pub fn list(&self, viewer: &Viewer, now: Millis, asked: &Asked<'_>, limit: usize, page: Option<&Page>) -> Listed {
         let view = self.view.read();
+        let (states, grid) = (asked.states, asked.grid);
         let wanted = |task: &&Arc<Task>| {
             (states.is_empty() || states.contains(&task.state))
                 && grid.is_none_or(|grid| task.grid.as_deref() == Some(grid))
+                && asked.list.is_none_or(|list| list.has(task, self.now_of(task, now)))
                 && self.sees(viewer, task.grid.as_deref(), task.triage)
                 && self.mandate_shows(task, now)
                 && page.is_none_or(|page| order(task) > (page.behind.rank, page.behind.due_ms, page.behind.task_id.as_str()))
@@ -152,7 +165,7 @@ impl App {
             let (rank, due_ms, task_id) = order(task);
             SortKey { rank, due_ms, task_id: task_id.to_owned() }
         });
-        let next = behind.map(|behind| Page { first: last.clone(), state: None, grid: None, limit, behind });
+        let next = behind.map(|behind| Page { first: last.clone(), state: None, grid: None, list: None, limit, behind });
         Listed { items: tasks.into_iter().map(|task| self.whole(task)).collect(), next, last }
     }
 

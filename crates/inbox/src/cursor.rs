@@ -22,6 +22,8 @@ pub struct Page {
     pub state: Option<String>,
     /// The grid asked for.
     pub grid: Option<String>,
+    /// The list asked for.
+    pub list: Option<String>,
     /// Tasks in a page.
     pub limit: usize,
     /// Behind this task, in the list's order.
@@ -105,7 +107,7 @@ impl Page {
         write_number(u64::from(self.behind.rank), &mut bytes);
         // Times before 1970 come only from damaged input; they sort first as well as 1970 does.
         write_number(u64::try_from(self.behind.due_ms).unwrap_or(0), &mut bytes);
-        for text in [Some(&self.behind.task_id), self.state.as_ref(), self.grid.as_ref()] {
+        for text in [Some(&self.behind.task_id), self.state.as_ref(), self.grid.as_ref(), self.list.as_ref()] {
             write_number(text.map_or(0, |text| text.len() as u64 + 1), &mut bytes);
             bytes.extend_from_slice(text.map_or(&[][..], |text| text.as_bytes()));
         }
@@ -126,7 +128,8 @@ pub fn parse(text: &str) -> Option<After> {
             let rank = u8::try_from(read_number(&mut input)?).ok()?;
             let due_ms = i64::try_from(read_number(&mut input)?).ok()?;
             let (task_id, state, grid) = (read_text(&mut input)?, read_text(&mut input)?, read_text(&mut input)?);
-            After::Page(Page { first, state, grid, limit, behind: SortKey { rank, due_ms, task_id: task_id? } })
+            let list = read_text(&mut input)?;
+            After::Page(Page { first, state, grid, list, limit, behind: SortKey { rank, due_ms, task_id: task_id? } })
         }
         "c" => After::Changes { reached: first, last: Cursor::read(&mut input)? },
         _ => return None,
@@ -181,7 +184,7 @@ mod tests {
         let first = Cursor(vec![0, 127, 128, i64::MAX >> 1]);
         assert_eq!(parse(&first.text()), Some(After::Position(first.clone())));
         let behind = SortKey { rank: 2, due_ms: i64::MAX >> 1, task_id: "t".into() };
-        let page = Page { first, state: None, grid: Some("网格-1".into()), limit: 50, behind };
+        let page = Page { first, state: None, grid: Some("网格-1".into()), list: Some("overdue".into()), limit: 50, behind };
         assert_eq!(parse(&page.text()), Some(After::Page(page.clone())));
         assert_eq!(parse_position(&page.text()), None);
         let (reached, last) = (Cursor(vec![1, 2]), Cursor(vec![3, 300]));

@@ -11,6 +11,7 @@ mod feed;
 mod follow;
 mod heads;
 mod http;
+mod list;
 mod shape;
 mod time;
 mod view;

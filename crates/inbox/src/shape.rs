@@ -2,7 +2,8 @@
 //!
 //! It must not know keys: an address comes in clear and goes out; whoever calls has written the read down.
 
-use events::{Before, Evidence, GridStay, Millis, Task};
+use events::ids::digest64;
+use events::{Before, Evidence, GridStay, Millis, Stay, Task};
 use serde_json::{Value, json};
 
 /// The task's own fields and its address.
@@ -31,6 +32,17 @@ pub fn whole(task: &Task, address: Option<&str>) -> Value {
         "before": task.before.as_ref().map(before),
         "grids": grids(&task.grids),
     })
+}
+
+/// Who is met at a task: names that mean nothing elsewhere, and since when.
+pub fn people(task: &Task) -> Value {
+    let person = |stay: &Stay| json!({"person": person(&task.task_id, &stay.traveller), "since": moment(stay.first_taken_at)});
+    task.stays.iter().map(person).collect()
+}
+
+/// What a phone calls a traveller of a task: no token leaves this place.
+pub fn person(task_id: &str, traveller: &str) -> String {
+    format!("{:016x}", digest64(&[task_id.as_bytes(), traveller.as_bytes()]))
 }
 
 /// The episode before, as a task of its own: what is left of it.

@@ -112,9 +112,10 @@ impl View {
         if let Some(old) = &old {
             self.unlist(&key, old);
         }
-        // A household that never had a visit is nobody's business: the most of them, on most days.
-        let new = task.filter(|task| !task.task_id.is_empty() || task.before.is_some()).map(|mut task| {
-            (task.stays, task.covers) = (vec![], vec![]);
+        // A household that never had a visit, and at whose door nobody did anything, is nobody's business: the most of them, on most days.
+        let new = task.filter(|task| !task.task_id.is_empty() || task.before.is_some() || !task.answers.is_empty()).map(|mut task| {
+            (task.covers, task.registered) = (vec![], vec![]);
+            keep_who_is_here(&mut task);
             Arc::new(task)
         });
         if let Some(new) = &new {
@@ -224,6 +225,17 @@ impl View {
         let changes = self.changes.iter().filter(|change| change.offset >= cursor.at(change.partition)).cloned().collect();
         Changes { changes, next_sequence: self.next_sequence, position: self.position.clone() }
     }
+}
+
+/// Of whom a visit is about only who it is and since when: somebody at the door may know them.
+fn keep_who_is_here(task: &mut Task) {
+    let shown = is_shown(task);
+    task.stays.retain(|stay| shown && stay.left_at.is_none());
+    for stay in &mut task.stays {
+        (stay.signals, stay.pushed_out, stay.covers) = (vec![], vec![], vec![]);
+        (stay.declared, stay.unsent) = (None, None);
+    }
+    task.stays.shrink_to_fit();
 }
 
 /// Whether workers may see it at all.

@@ -110,6 +110,86 @@ async fn a_hand_back_is_answered_also_when_asked_again() {
     assert_eq!(site.actions().await, 1);
 }
 
+/// The actions that were appended, with their keys.
+async fn appended(site: &Site) -> Vec<(String, Action)> {
+    let mut all = Vec::new();
+    for partition in 0..PARTITIONS {
+        let end = site.log.offsets(topics::ACTIONS, partition).await.unwrap().1;
+        let mut reader = site.log.read(vec![eventlog::From { topic: topics::ACTIONS.into(), partition, offset: 0 }]).await.unwrap();
+        let mut next = 0;
+        while next < end {
+            let batch = reader.next().await.unwrap();
+            next = batch.next_offset;
+            for record in &batch.records {
+                let key = String::from_utf8(record.key.to_vec()).unwrap();
+                all.push((key, site.schemas.decode::<Action>(record).await.unwrap()));
+            }
+        }
+    }
+    all.sort_by(|(one, _), (other, _)| one.cmp(other));
+    all
+}
+
+#[tokio::test]
+async fn who_is_registered_at_the_door_is_told_to_the_household_and_no_token_leaves() {
+    let site = Site::open().await;
+    for (household, grid) in [("h1", "g1"), ("h2", "g1"), ("h3", "g2")] {
+        site.household(household, grid, "文三路 1 号").await;
+    }
+    let token = "00112233445566778899aabbccddeeff";
+    let travellers = [format!("{token}-0000000000000001"), format!("{token}-0000000000000002")];
+    let task = Task { stays: travellers.iter().map(|traveller| stay(traveller)).collect(), ..open_task("~p", "g1") };
+    site.shown(&task).await;
+    // The household that they are of was never visited.
+    let never = Task { task_id: "".into(), episode: 0, state: TaskState::Waiting, version: 0, ..open_task("h2", "g1") };
+    site.router(vec![task.clone(), never]).await;
+
+    let detail = site.get(W1, &format!("/v1/tasks/{}", task.task_id)).await.1;
+    assert!(!detail.to_string().contains(token), "{detail}");
+    let people: Vec<Value> = detail["people"].as_array().unwrap().iter().map(|one| one["person"].clone()).collect();
+    assert_eq!((people.len(), &detail["people"][0]["since"]), (2, &json!("2025-10-09T08:53:20Z")));
+    let register =
+        |id: &str, household: &str, people: Value| json!({"action_id": id, "action": "register", "household": household, "people": people});
+    for (household, people, field) in [
+        ("nowhere", Value::Null, "household"),
+        // Somebody else's household looks like none.
+        ("h3", Value::Null, "household"),
+        ("h2", json!(["0011"]), "people"),
+    ] {
+        let (status, answer) = site.act(W1, &task.task_id, register(OTHER_ID, household, people)).await;
+        assert_eq!((status, &answer["field"]), (400, &json!(field)), "{household}");
+    }
+    assert_eq!(site.act(W2, &task.task_id, register(OTHER_ID, "h2", Value::Null)).await.0, 404, "the task is not his");
+    for _ in 0..2 {
+        let (status, answer) = site.act(W1, &task.task_id, register(ID, "h2", json!([people[1]]))).await;
+        assert_eq!((status, &answer["task_id"]), (200, &json!(task.task_id)));
+    }
+    let told = appended(&site).await;
+    assert_eq!(told.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["m1/h2"], "once, and to that household");
+    let register = told[0].1.register.clone().unwrap();
+    assert_eq!((register.household.as_str(), register.travellers), ("h2", vec![travellers[1].as_str().into()]));
+}
+
+#[tokio::test]
+async fn who_was_met_at_another_household_is_told_to_both() {
+    let site = Site::open().await;
+    site.household("h1", "g1", "文三路 1 号").await;
+    site.household("h2", "g1", "文三路 2 号").await;
+    let task = Task { stays: vec![stay("00112233445566778899aabbccddeeff-0000000000000001")], ..open_task("h1", "g1") };
+    site.shown(&task).await;
+    let never = Task { task_id: "".into(), episode: 0, state: TaskState::Waiting, version: 0, ..open_task("h2", "g1") };
+    site.router(vec![task.clone(), never]).await;
+    let register = json!({"action_id": ID, "action": "register", "household": "h2"});
+    assert_eq!(site.act(W1, &task.task_id, register).await.0, 200);
+    let told = appended(&site).await;
+    assert_eq!(told.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["m1/h1", "m1/h2"]);
+    assert_eq!(told[0].1, told[1].1);
+    // Who has gone meanwhile is nobody's to register.
+    site.shown(&Task { version: 9, stays: vec![], ..task.clone() }).await;
+    let (status, answer) = site.act(W1, &task.task_id, json!({"action_id": OTHER_ID, "action": "register", "household": "h2"})).await;
+    assert_eq!((status, &answer["field"]), (400, &json!("people")));
+}
+
 #[tokio::test]
 async fn a_note_goes_sealed_and_is_read_in_the_detail() {
     let site = Site::open().await;

@@ -101,6 +101,65 @@ async fn everybody_sees_own_tasks_alone() {
 }
 
 #[tokio::test]
+async fn who_decides_finds_what_waits_for_a_word() {
+    let site = Site::open().await;
+    let later = Some(Millis(i64::MAX / 4));
+    let not_due = |household: &str| Task { due_at: later, ..open_task(household, "g1") };
+    let wrong = Lifted { outcome: Outcome::WrongHousehold, entry_version: 1, until: Millis(0) };
+    let tasks = [
+        not_due("plain"),
+        Task { supervisor: true, ..not_due("refused") },
+        Task { supervisor: true, state: TaskState::Done, outcome: Some(Outcome::NeedsHelp), ..not_due("help") },
+        Task { triage: true, ..not_due("triage") },
+        Task { state: TaskState::Withdrawn, outcome: Some(Outcome::WrongHousehold), standing: Some(wrong), ..not_due("wrong") },
+        open_task("overdue", "g1"),
+        Task { state: TaskState::Claimed, assignee: Some("w1".into()), ..open_task("claimed", "g1") },
+        Task { state: TaskState::Expired, ..open_task("expired", "g1") },
+        Task { supervisor: true, due_at: later, ..open_task("elsewhere", "g9") },
+    ];
+    for task in &tasks {
+        site.shown(task).await;
+    }
+    let households = |body: &Value| -> Vec<String> {
+        let mut found: Vec<String> =
+            body["tasks"].as_array().unwrap().iter().map(|task| task["household"].as_str().unwrap().to_owned()).collect();
+        found.sort();
+        found
+    };
+    for (list, of_supervisor, of_worker) in [
+        ("supervisor", vec!["help", "refused"], vec!["help", "refused"]),
+        ("triage", vec!["triage", "wrong"], vec!["wrong"]),
+        ("overdue", vec!["claimed", "overdue"], vec!["claimed", "overdue"]),
+        ("expired", vec!["expired"], vec!["expired"]),
+    ] {
+        for (token, expected) in [(S1, of_supervisor), (W1, of_worker), (W2, vec![])] {
+            assert_eq!(households(&site.get(token, &format!("/v1/tasks?list={list}")).await.1), expected, "{list} of {token}");
+        }
+    }
+    // With a state, and page by page: what was asked for stands in the cursor.
+    assert_eq!(households(&site.get(S1, "/v1/tasks?list=supervisor&state=open").await.1), ["refused"]);
+    let (_, first) = site.get(S1, "/v1/tasks?list=overdue&limit=1").await;
+    let (_, second) = site.get(S1, &format!("/v1/tasks?after={}", first["next"].as_str().unwrap())).await;
+    let mut both = [households(&first), households(&second)].concat();
+    both.sort();
+    assert_eq!((both, &second["next"]), (vec!["claimed".to_owned(), "overdue".to_owned()], &Value::Null));
+    let (status, answer) = site.get(S1, "/v1/tasks?list=mine").await;
+    assert_eq!((status, &answer["field"]), (400, &json!("list")));
+}
+
+/// With the clock of events a household's own now is what it has seen.
+#[tokio::test]
+async fn overdue_is_by_the_clock_of_the_site() {
+    let site = Site::with(Clock::Events, |_| {}).await;
+    let task = open_task("h1", "g1");
+    site.shown(&task).await;
+    assert_eq!(ids(&site.get(S1, "/v1/tasks?list=overdue").await.1).len(), 0);
+    let observed_until = Millis(task.due_at.unwrap().0 + 1);
+    site.shown(&Task { observed_until, version: 2, ..task.clone() }).await;
+    assert_eq!(ids(&site.get(S1, "/v1/tasks?list=overdue").await.1), [task.task_id.as_str()]);
+}
+
+#[tokio::test]
 async fn a_suspended_mandate_shows_nothing_and_a_resumed_one_all() {
     let site = Site::open().await;
     let task = open_task("h1", "g1");

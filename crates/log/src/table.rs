@@ -8,12 +8,14 @@ mod cache;
 mod file;
 mod folder;
 mod follow;
+mod grouped;
 mod heap;
 mod memory;
 mod small;
 
 pub use cache::SledStore;
 pub use file::FileStore;
+pub use grouped::{Grouped, each_member};
 pub use memory::MemoryStore;
 pub use small::Small;
 

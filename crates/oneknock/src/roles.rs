@@ -5,7 +5,7 @@ use crate::config::{Config, LogKind};
 use crate::failure::Failure;
 use crate::reconnect::Reconnecting;
 use crate::site::{self, Site};
-use eventlog::table::{FileStore, Small, Table};
+use eventlog::table::{FileStore, Grouped, Small, Table};
 use eventlog::{Log, LogError};
 use events::topics;
 use keys::{Keyring, SignIn};
@@ -84,7 +84,7 @@ fn host_name() -> String {
 /// The gateway.
 pub async fn gateway(process: Process, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
     let store = process.store("gateway").await?;
-    let identifiers = Table::open(Arc::clone(&process.site.log), topics::IDENTIFIERS, store).await?;
+    let identifiers = Table::open(Arc::clone(&process.site.log), topics::IDENTIFIERS, Grouped::over(store)).await?;
     let site = gateway_site(&process.config, &process.site, Arc::clone(&process.keyring)).await?;
     connectors::gateway::run(site, process.sign_in, identifiers, listener, stop).await
 }

@@ -34,6 +34,8 @@ pub struct Households {
     out: Outgoing,
     asked_schemas: HashSet<u32>,
     asked_grids: HashSet<Text>,
+    /// Registrations at a household that no table held.
+    asked_entries: HashSet<Text>,
     /// Where records are put together.
     buffer: Vec<u8>,
     due: Due,
@@ -110,9 +112,9 @@ impl Households {
     pub fn new(site: Arc<Site>) -> Households {
         let codec = site.codec();
         let out = Outgoing::new(codec.clone(), site.partitions);
-        let (asked_schemas, asked_grids) = (HashSet::new(), HashSet::new());
+        let (asked_schemas, asked_grids, asked_entries) = (HashSet::new(), HashSet::new(), HashSet::new());
         let (buffer, due, outstanding) = (Vec::new(), Due::default(), Outstanding::new(site.turns.clone()));
-        Households { site, codec, out, asked_schemas, asked_grids, buffer, due, outstanding }
+        Households { site, codec, out, asked_schemas, asked_grids, asked_entries, buffer, due, outstanding }
     }
 
     /// The tables and the codec of now, for a whole step.
@@ -204,7 +206,7 @@ impl Households {
             self.buffer.clear();
             self.codec.encode_into(&opening.task, &mut self.buffer);
             desk.put(&key, bytes::Bytes::copy_from_slice(&self.buffer));
-            if opening.task.unsent_decisions || opening.task.stays.iter().any(|stay| stay.unsent.is_some()) {
+            if household::has_unsent(&opening.task) {
                 desk.await_delivery(&key, 0);
             }
         }
@@ -248,7 +250,7 @@ impl Households {
     fn say_unsent(&mut self, at: usize, now: &mut Now, desk: &mut Desk<'_>) {
         let Some((key, opening)) = now.opened.get_index_mut(at) else { return };
         let unsent = household::unsent(&mut opening.task, &now.policy, Millis(desk.now), self.site.clock);
-        if !unsent.left.is_empty() || !unsent.decisions.is_empty() {
+        if household::has_unsent(&opening.task) {
             opening.says |= !unsent.decisions.is_empty();
             say(&mut self.out, key, unsent, desk);
             desk.await_delivery(key, 0);
@@ -278,6 +280,17 @@ impl Households {
         known
     }
 
+    /// A registration at a household that no table holds yet, looked for once in its newest state.
+    fn knows_entry(&mut self, key: &str, action: &Action, desk: &mut Desk<'_>) -> bool {
+        let household = split_key(key).map(|(_, household)| household);
+        let here = action.register.as_ref().is_some_and(|register| household == Some(&*register.household));
+        let known = !here || self.site.entry(key).is_some() || !self.asked_entries.insert(action.action_id.clone());
+        if !known {
+            desk.wait_for_tables();
+        }
+        known
+    }
+
     /// One record. Answers whether it was dealt with.
     fn input(&mut self, topic: &str, record: &Record, now: &mut Now, desk: &mut Desk<'_>) -> bool {
         let Ok(key) = std::str::from_utf8(&record.key) else {
@@ -287,6 +300,7 @@ impl Households {
         let value = record.value.as_deref().unwrap_or_default();
         if topic == ACTIONS {
             match self.codec.decode::<Action>(value) {
+                Ok(action) if !self.knows_entry(key, &action, desk) => return false,
                 Ok(action) => return self.apply_to(key, &Input::Action(&action), now, desk),
                 Err(error) => return self.unreadable(topic, record, &error, desk),
             }
@@ -304,7 +318,10 @@ impl Households {
 }
 
 fn say(out: &mut Outgoing, key: &str, effects: Effects, desk: &mut Desk<'_>) {
-    let Some((mandate, _)) = split_key(key) else { return };
+    let Some((mandate, household)) = split_key(key) else { return };
+    for (token, link) in &effects.links {
+        desk.send(out.link(*token, household, link.as_ref()));
+    }
     for decision in &effects.decisions {
         desk.send(out.decision(decision));
     }

@@ -3,8 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 use eventlog::{Append, Headers, Record};
-use events::topics::{ARRIVALS, DECISIONS, RETURNS, dead_letters, partition_of, traveller_partition};
-use events::{Arrival, Codec, Decision, Millis, Return, cloudevents, time};
+use events::topics::{ARRIVALS, DECISIONS, IDENTIFIERS, RETURNS, dead_letters, partition_of, traveller_partition};
+use events::{Arrival, Codec, Decision, IdentifierLink, Millis, Return, Token, cloudevents, time};
 use std::sync::Arc;
 
 /// The router's consumer group, as displays and dead letters name it.
@@ -63,6 +63,14 @@ impl Outgoing {
         let partition = traveller_partition(traveller, self.partitions);
         let key = self.key(&[mandate.as_bytes(), b"/", traveller.as_bytes()]);
         Append { topic: RETURNS.into(), partition, key, value: self.value(message), headers: Headers::new() }
+    }
+
+    /// What a household's door says of an identifier.
+    pub fn link(&mut self, token: Token, household: &str, link: Option<&IdentifierLink>) -> Append {
+        let key = token.with_hex(|token| self.key(&[token.as_bytes(), b"/", household.as_bytes()]));
+        let partition = partition_of(&key, self.partitions);
+        let value = link.and_then(|link| self.value(link));
+        Append { topic: IDENTIFIERS.into(), partition, key, value, headers: Headers::new() }
     }
 
     /// What became of an event.

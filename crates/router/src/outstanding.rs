@@ -126,7 +126,7 @@ mod tests {
         assert!(!one.may_begin(), "a portion at a time");
         one.on_the_way = false;
         assert!(one.may_begin() && !other.may_begin(), "it goes on");
-        (one.next(), one.next());
+        assert!(one.next().is_some() && one.next().is_some());
         assert!(!one.may_begin() && other.may_begin(), "who has nothing left gives it back");
         one.concern(keys(&["a"]));
         assert!(!one.may_begin());

@@ -3,16 +3,16 @@
 use crate::outstanding::Turns;
 use async_trait::async_trait;
 use domain::household::Grids;
-use domain::{Clock, policy};
+use domain::{Clock, policy, resolve};
 use eventlog::drive::Tables;
 use eventlog::schemas::Schemas;
-use eventlog::table::{Change, FileStore, MemoryStore, Small, Store, StoreError, Table};
+use eventlog::table::{Change, FileStore, Grouped, MemoryStore, Small, Store, StoreError, Table, each_member};
 use eventlog::{Log, LogError, Record};
 use events::topics::{GRIDS, HOUSEHOLDS, IDENTIFIERS, MANDATES, POLICIES, POLICY_KEY};
 use events::{Codec, CodecError, GridEntry, HouseholdEntry, Identifier, IdentifierLink, Mandate, Policy};
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -57,7 +57,8 @@ struct Told {
     mandates: HashMap<String, Arc<Mandate>>,
     policy: Option<Arc<Policy>>,
     grids: GridMap,
-    links: HashMap<String, IdentifierLink>,
+    /// By key: a token, or token and household.
+    links: BTreeMap<String, IdentifierLink>,
 }
 
 /// Grids by their code.
@@ -81,7 +82,8 @@ impl Site {
         let mandates = Small::open(log.clone(), schemas.clone(), MANDATES).await?;
         let policies = Small::open(log.clone(), schemas.clone(), POLICIES).await?;
         let grids = Small::<GridEntry>::open(log.clone(), schemas.clone(), GRIDS).await?;
-        let identifiers = Table::open(log.clone(), IDENTIFIERS, store(caches.map(|dir| dir.join("identifiers"))).await).await?;
+        let identifiers =
+            Table::open(log.clone(), IDENTIFIERS, Grouped::over(store(caches.map(|dir| dir.join("identifiers"))).await)).await?;
         let entries = Arc::new(Entries { schemas: schemas.clone(), kept: RwLock::default() });
         let households = Table::open(log.clone(), HOUSEHOLDS, Box::new(EntryStore(entries.clone()))).await?;
         let site = Site {
@@ -134,7 +136,10 @@ impl Site {
         match topic {
             MANDATES => set(&mut told.mandates, key, value.map(|value| codec.decode(value)).transpose()?.map(Arc::new)),
             POLICIES => told.policy = value.map(|value| codec.decode(value)).transpose()?.map(Arc::new),
-            IDENTIFIERS => set(&mut told.links, key, value.map(|value| codec.decode(value)).transpose()?),
+            IDENTIFIERS => match value.map(|value| codec.decode(value)).transpose()? {
+                Some(link) => drop(told.links.insert(key.to_owned(), link)),
+                None => drop(told.links.remove(key)),
+            },
             GRIDS => {
                 set(&mut told.grids, key, value.map(|value| codec.decode(value)).transpose()?);
                 *self.grid_snapshot.write() = Arc::new(told.grids.clone());
@@ -180,14 +185,31 @@ impl Site {
         self.entries.kept.read().values.get(key).cloned()
     }
 
-    /// The households of an identifier.
+    /// The households of an identifier: those of the import, and those that it was registered at at the door.
     pub fn links(&self, identifier: &Identifier) -> Option<IdentifierLink> {
-        let decode = |value: &[u8]| self.codec().decode::<IdentifierLink>(value);
-        let link = identifier.token.with_hex(|token| match &self.tables {
-            From::Followed(tables) => tables.identifiers.with(token, decode),
-            From::Told(told) => told.read().links.get(token).cloned().map(Ok),
-        })?;
-        link.inspect_err(|error| tracing::warn!(%error, "an identifier's links cannot be read")).ok()
+        let codec = self.codec();
+        let decode = |value: &[u8]| codec.decode::<IdentifierLink>(value);
+        let sound = |link: Result<IdentifierLink, CodecError>| {
+            link.inspect_err(|error| tracing::warn!(%error, "an identifier's links cannot be read")).ok()
+        };
+        let mut group = [b'/'; 33];
+        identifier.token.with_hex(|token| {
+            group[..32].copy_from_slice(token.as_bytes());
+            let group = std::str::from_utf8(&group).unwrap_or_default();
+            match &self.tables {
+                From::Followed(tables) => {
+                    let imported = tables.identifiers.with(token, decode).and_then(sound);
+                    let each = |members: &[u8]| each_member(members).filter_map(|(_, link)| sound(decode(link))).collect();
+                    let at_the_door: Vec<IdentifierLink> = tables.identifiers.with(group, each).unwrap_or_default();
+                    resolve::merge_links(imported, at_the_door)
+                }
+                From::Told(told) => {
+                    let told = told.read();
+                    let of_group = told.links.range(group.to_owned()..).take_while(|(key, _)| key.starts_with(group));
+                    resolve::merge_links(told.links.get(token).cloned(), of_group.map(|(_, link)| link.clone()))
+                }
+            }
+        })
     }
 
     /// A value's schema id is unknown: it is asked for when the tables are caught up. Answers whether asking again can help.

@@ -11,7 +11,7 @@ use eventlog::{Append, From, Log};
 use events::time::DAY_MS;
 use events::topics::*;
 use events::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::histories::{self, Act, Sighting, Step};
@@ -52,6 +52,7 @@ struct World {
     sightings: BTreeMap<&'static str, Sighting>,
     first_tasks: BTreeMap<&'static str, (String, Text)>,
     links: BTreeMap<Token, IdentifierLink>,
+    entries: BTreeSet<String>,
     actions: usize,
     visits: BTreeMap<Text, ()>,
 }
@@ -71,6 +72,7 @@ impl World {
             sightings: BTreeMap::new(),
             first_tasks: BTreeMap::new(),
             links: BTreeMap::new(),
+            entries: ["A", "B"].map(str::to_owned).into(),
             actions: 0,
             visits: BTreeMap::new(),
         };
@@ -256,20 +258,30 @@ impl World {
         }
     }
 
+    /// As an import publishes it: households, then identifiers, and what is gone in the reverse order.
     async fn registry(&mut self, people: &[(&str, &str)]) {
         let mut links: BTreeMap<Token, IdentifierLink> = BTreeMap::new();
+        let mut entries = std::mem::take(&mut self.entries);
         for (name, household) in people {
-            let grid = if *household == "A" { "g1" } else { "g2" };
+            let grid = histories::grid_of(household);
+            if entries.insert((*household).to_owned()) {
+                let entry = HouseholdEntry { version: 1, grid: grid.into(), address: None, contact: None };
+                self.publish(HOUSEHOLDS, &household_key("m", household), &entry).await;
+            }
             let empty = IdentifierLink { mandate: "m".into(), links: vec![], common: false };
             let link = Link { household: (*household).into(), grid: grid.into() };
             links.entry(token(name)).or_insert(empty).links.push(link);
         }
-        for gone in self.links.keys().filter(|token| !links.contains_key(token)) {
-            self.put(IDENTIFIERS, &gone.to_string(), None).await;
-        }
         for (token, link) in &links {
             self.publish(IDENTIFIERS, &token.to_string(), link).await;
         }
+        for gone in self.links.keys().filter(|token| !links.contains_key(token)) {
+            self.put(IDENTIFIERS, &gone.to_string(), None).await;
+        }
+        for gone in entries.iter().filter(|known| people.iter().all(|(_, household)| known != household)) {
+            self.put(HOUSEHOLDS, &household_key("m", gone), None).await;
+        }
+        self.entries = people.iter().map(|(_, household)| (*household).to_owned()).collect();
         self.links = links;
     }
 
@@ -288,6 +300,7 @@ impl World {
             actor: "w".into(),
             supervisor: false,
             received_at: Millis(0),
+            register: None,
         };
         self.publish(ACTIONS, &household, &action).await;
         let answer = |world: &World| world.tasks.get(&household)?.answers.iter().find(|answer| answer.action_id == action_id).cloned();
@@ -295,6 +308,44 @@ impl World {
         match answer(self).unwrap().status {
             200 => Ok(()),
             status => Err(format!("{act:?} is answered {status}")),
+        }
+    }
+
+    /// Sent as the inbox sends it: to the household where they are met, if it is one, and to the one that they are of.
+    async fn register(&mut self, event: &str, household: &str) -> Result<(), String> {
+        self.quiet().await?;
+        let id = Fixed16(token(event).0);
+        let holds = |task: &&Task| task.stays.iter().any(|stay| stay.signals.iter().any(|signal| signal.event_id == id));
+        let task = self.tasks.values().find(holds).ok_or("nobody holds the event")?;
+        let travellers = task.stays.iter().filter(|stay| stay.left_at.is_none()).map(|stay| stay.traveller.clone()).collect();
+        let (place, task_id) = (task.household.clone(), task.task_id.clone());
+        self.actions += 1;
+        let action_id = Text::new(format!("action-{}", self.actions));
+        let action = Action {
+            action_id: action_id.clone(),
+            task_id,
+            action: ActionKind::Register,
+            outcome: None,
+            to_grid: None,
+            note: None,
+            at: None,
+            actor: "w".into(),
+            supervisor: false,
+            received_at: Millis(0),
+            register: Some(Registration { household: household.into(), travellers }),
+        };
+        if !place.starts_with('~') && place != household {
+            self.publish(ACTIONS, &household_key("m", &place), &action).await;
+        }
+        let key = household_key("m", household);
+        for _ in 0..2 {
+            self.publish(ACTIONS, &key, &action).await;
+        }
+        let answer = |world: &World| world.tasks.get(&key)?.answers.iter().find(|answer| answer.action_id == action_id).cloned();
+        self.until("an answer to the registration", |world| answer(world).is_some()).await?;
+        match answer(self).unwrap().status {
+            200 => Ok(()),
+            status => Err(format!("a registration of {event} at {household} is answered {status}")),
         }
     }
 
@@ -329,6 +380,7 @@ impl World {
             }
             Step::Registry(people) => self.registry(people).await,
             Step::Act(act) => self.act(act).await?,
+            Step::Register(event, household) => self.register(event, household).await?,
             Step::Now(event, code) => {
                 self.until(&format!("{event} {code}"), |world| world.newest(event).is_some_and(|newest| newest.code == *code)).await?;
             }
@@ -390,7 +442,7 @@ async fn run(history: &histories::History, log: Arc<dyn Log>, between: Between, 
 
 async fn all(between: Between) {
     let mut broken = Vec::new();
-    for history in histories::all() {
+    for history in histories::all().into_iter().chain(histories::at_the_door()).chain(histories::moving()) {
         let dir = tempfile::tempdir().unwrap();
         let log: Arc<dyn Log> = Embedded::open(&dir.path().join("log")).unwrap();
         if let Err(error) = run(&history, log, between, &dir.path().join("caches")).await {

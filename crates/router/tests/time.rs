@@ -1,64 +1,78 @@
-//! What time alone does, through a real owner of households on the simulated log with `clock = "wall"`: its positions, read back, are all
-//! that moves its now, and no input comes.
+//! What time alone does, through a real owner of households with `clock = "wall"`: its positions, read back, are all that moves its now,
+//! and no input comes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, reason = "helpers of tests may panic, and not each uses all")]
 
-mod common;
+mod hand;
 
-use common::World;
 use events::time::HOUR_MS;
 use events::*;
+use hand::{DeafTo, World};
 
 #[tokio::test]
 async fn history_5_expires_by_the_clock() {
-    let mut world = World::new(true).await;
-    world.seen("m/A", SourceKind::Checkpoint, None).await;
+    let mut world = World::new(DeafTo::Nothing).await;
+    world.seen(SourceKind::Checkpoint).await;
     world.until(13.9).await;
-    assert_eq!(world.task("m/A").state, TaskState::Open);
+    assert_eq!(world.task().state, TaskState::Open);
     world.until(14.1).await;
-    assert_eq!(world.task("m/A").state, TaskState::Expired);
+    assert_eq!(world.task().state, TaskState::Expired);
     world.until(36.0).await;
-    assert_eq!(world.task("m/A").stays[0].signals, vec![], "and is forgotten");
-    assert_eq!((world.task("m/A").episode, world.task("m/A").stays[0].version), (1, 1));
+    assert_eq!(world.task().stays[0].signals, vec![], "and is forgotten");
+    assert_eq!((world.task().episode, world.task().stays[0].version), (1, 1));
 }
 
 /// The null control: where the loop is not told the time, nothing ends.
 #[tokio::test]
 async fn without_being_told_the_time_nothing_expires() {
-    let mut world = World::new(false).await;
-    world.seen("m/A", SourceKind::Checkpoint, None).await;
+    let mut world = World::new(DeafTo::Time).await;
+    world.seen(SourceKind::Checkpoint).await;
     world.until(36.0).await;
-    assert_eq!((world.task("m/A").state, world.task("m/A").stays[0].signals.len()), (TaskState::Open, 1));
+    assert_eq!((world.task().state, world.task().stays[0].signals.len()), (TaskState::Open, 1));
 }
 
 #[tokio::test]
 async fn history_10_is_held_and_makes_no_task() {
-    let mut world = World::new(true).await;
-    world.seen("m/A", SourceKind::Telecom, None).await;
+    let mut world = World::new(DeafTo::Nothing).await;
+    world.seen(SourceKind::Telecom).await;
     world.until(14.1).await;
-    assert_eq!((world.task("m/A").state, world.task("m/A").episode), (TaskState::Waiting, 0));
+    assert_eq!((world.task().state, world.task().episode), (TaskState::Waiting, 0));
     assert_eq!(world.sent.iter().map(|decision| decision.code).collect::<Vec<_>>(), vec![Code::Held]);
+}
+
+/// Nobody was at home on day 0.5: whether it is due again 20 hours later, and overdue after that and no sooner.
+async fn is_due_again(deaf_to: DeafTo) -> bool {
+    let mut world = World::new(deaf_to).await;
+    world.seen(SourceKind::Checkpoint).await;
+    world.until(0.5).await;
+    world.acts(ActionKind::Outcome, Some(Outcome::NotHome)).await;
+    let again = Millis(world.now + 20 * HOUR_MS);
+    world.until(1.3).await;
+    let early = domain::household::is_overdue(&world.task(), Millis(world.now));
+    world.until(1.5).await;
+    let task = world.task();
+    let late = domain::household::is_overdue(&task, Millis(world.now));
+    !early && late && (task.state, task.attempts, task.due_at) == (TaskState::Open, 1, Some(again))
 }
 
 #[tokio::test]
 async fn history_22_is_due_again_after_20_hours() {
-    let mut world = World::new(true).await;
-    world.seen("m/A", SourceKind::Checkpoint, None).await;
-    world.until(0.5).await;
-    world.acts(ActionKind::Outcome, Some(Outcome::NotHome)).await;
-    let again = Millis(world.now + 20 * HOUR_MS);
-    world.until(1.5).await;
-    let task = world.task("m/A");
-    assert_eq!((task.state, task.attempts, task.due_at), (TaskState::Open, 1, Some(again)));
+    assert!(is_due_again(DeafTo::Nothing).await);
+}
+
+/// The null control: where nobody hears that they were not at home, it is due when it was.
+#[tokio::test]
+async fn unheard_it_is_not_due_again() {
+    assert!(!is_due_again(DeafTo::Actions).await);
 }
 
 #[tokio::test]
 async fn a_claim_lapses_by_the_clock() {
-    let mut world = World::new(true).await;
-    world.seen("m/A", SourceKind::Checkpoint, None).await;
+    let mut world = World::new(DeafTo::Nothing).await;
+    world.seen(SourceKind::Checkpoint).await;
     world.acts(ActionKind::Claim, None).await;
     world.until(0.9).await;
-    assert_eq!(world.task("m/A").state, TaskState::Claimed);
+    assert_eq!(world.task().state, TaskState::Claimed);
     world.until(1.1).await;
-    assert_eq!(world.task("m/A").state, TaskState::Open);
+    assert_eq!(world.task().state, TaskState::Open);
 }

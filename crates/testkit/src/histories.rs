@@ -3,6 +3,10 @@
 //! Days count by observed_at from a midnight in China; each event arrives at once unless its place in the list says otherwise. The
 //! default policy, `clock = "events"`, household A of grid g1, household B of grid g2.
 
+mod moving;
+
+pub use moving::{at_the_door, moving};
+
 use events::{ActionKind, Code, Outcome, SourceKind};
 
 /// One history.
@@ -22,10 +26,13 @@ pub enum Step {
     See(Sighting, Code),
     /// The same event arrives again: the same answer, nothing changes.
     Again(&'static str),
-    /// The registry as it is from now on: identifier, household.
+    /// The registry as it is from now on: identifier, household. Households that begin with A are in grid g1, others in g2; one that
+    /// is not named is gone.
     Registry(&'static [(&'static str, &'static str)]),
     /// A worker acts on the task that this event belongs to at first.
     Act(Act),
+    /// A worker at the door of the task that this event stands in now registers all who are there in a household.
+    Register(&'static str, &'static str),
     /// What has become of an event by now.
     Now(&'static str, Code),
     /// How many visits were opened in all.
@@ -66,6 +73,11 @@ pub struct Act {
     pub to_grid: Option<&'static str>,
     /// When, at the door.
     pub day: f64,
+}
+
+/// The grid of a household.
+pub fn grid_of(household: &str) -> &'static str {
+    if household.starts_with('A') { "g1" } else { "g2" }
 }
 
 fn see(kind: SourceKind, event: &'static str, identifiers: &'static [&'static str], day: f64) -> Sighting {

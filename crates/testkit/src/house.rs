@@ -78,6 +78,8 @@ pub struct House {
     pub grids: HashMap<String, GridEntry>,
     /// Version and grid of its entry in the registry.
     pub entry: Option<(i64, &'static str)>,
+    /// What it says is acknowledged at once.
+    pub is_heard: bool,
     actions: usize,
 }
 
@@ -93,11 +95,12 @@ impl House {
             mandate: mandate(),
             grids: grids.map(|(code, division)| (code.to_owned(), grid(division))).into(),
             entry: (!name.starts_with('~')).then_some((1, "g1")),
+            is_heard: true,
             actions: 0,
         }
     }
 
-    /// Applies an input; what it says is acknowledged at once.
+    /// Applies an input; what it says is acknowledged, as a rule.
     ///
     /// # Panics
     /// If the record is none that may be.
@@ -114,7 +117,9 @@ impl House {
         };
         let effects = household::apply(&mut self.task, input, &context);
         domain::invariants::check(&self.task).expect("a record that may be");
-        household::acknowledged(&mut self.task);
+        if self.is_heard {
+            household::acknowledged(&mut self.task);
+        }
         effects
     }
 
@@ -176,6 +181,7 @@ impl House {
             actor: actor.into(),
             supervisor: actor.starts_with('s'),
             received_at: self.now,
+            register: None,
         };
         change(&mut action);
         action

@@ -124,7 +124,9 @@ impl History {
                 link.iter().flat_map(|link| &link.links).any(|link| *link.household == *self.household)
             }
             Seen::Step(Step { what: What::Event(event, truth), .. }) => {
-                truth.home == self.household && (self.events.insert(event.head().event_id) || true)
+                let of_it = truth.home == self.household;
+                self.events.extend(of_it.then(|| event.head().event_id));
+                of_it
             }
             Seen::Step(_) => true,
             Seen::Deed(deed) => is_key(&deed.key),

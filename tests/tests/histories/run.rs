@@ -79,6 +79,7 @@ impl Run {
             Step::Again(event) => self.again(world, event).await,
             Step::Registry(people) => world.register(&self.prefix, people).await,
             Step::Act(act) => self.act(world, act).await,
+            Step::Register(event, household) => self.register(world, event, household).await,
             Step::Now(event, code) => {
                 let sent = self.sent.get_mut(event).context("an event that was sent")?;
                 sent.code = *code;
@@ -205,6 +206,31 @@ impl Run {
             again.body
         );
         Ok(())
+    }
+
+    /// All who are at the task in which the event stands now, by the worker's hand; and the phone asks again.
+    async fn register(&mut self, world: &World, event: &str, household: &str) -> Result<()> {
+        let event_id = self.sent.get(event).context("an event that was sent")?.event_id.clone();
+        let action_id = uuid::Uuid::new_v4().to_string();
+        let household = format!("{}-{household}", self.prefix);
+        let action = json!({"action_id": action_id, "action": "register", "household": household});
+        // What came just now may not be seen yet: everybody must be, to be registered.
+        until("a registration to be taken", world.patience, async || {
+            let tasks = self.tasks(world).await?;
+            let stands = |sent: &Sent| matches!(sent.code, Code::Opened | Code::Joined);
+            let shown = |sent: &&Sent| tasks.iter().any(|task| evidence(task).any(|one| one == sent.event_id));
+            if self.sent.values().filter(|sent| stands(sent)).any(|sent| !shown(&sent)) {
+                return Ok(Err(format!("not everybody is there yet: {tasks:?}")));
+            }
+            let of_event = tasks.iter().find(|task| is_open(task) && evidence(task).any(|one| one == event_id));
+            let of_event = of_event.or_else(|| tasks.iter().find(|task| evidence(task).any(|one| one == event_id)));
+            let Some(task) = of_event.and_then(|task| task["task_id"].as_str()) else {
+                return Ok(Err(format!("no task of it: {tasks:?}")));
+            };
+            let acted = world.site.client.act(task, &action).await?;
+            Ok(if acted.status == 200 { Ok(()) } else { Err(format!("{} {}", acted.status, acted.body)) })
+        })
+        .await
     }
 
     /// The gateway refuses it; one that did not know yet has let it through, and the router says so.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use testkit::histories;
 use testkit::site::register::{Register, Resident};
 use testkit::site::{MANDATE, Options, PATIENCE, Site, numbers, until};
 
@@ -98,9 +99,8 @@ impl World {
         let mut register = Register::of_two_grids();
         register.household(CANARY, "g1");
         for (prefix, people) in self.people.lock().unwrap().iter() {
-            register.household(&format!("{prefix}-A"), "g1");
-            register.household(&format!("{prefix}-B"), "g2");
             for (name, household) in *people {
+                register.household(&format!("{prefix}-{household}"), histories::grid_of(household));
                 let mut resident =
                     Resident { resident: format!("{prefix}-{name}"), household: format!("{prefix}-{household}"), ..Resident::default() };
                 match identifier(prefix, name) {

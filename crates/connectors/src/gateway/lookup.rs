@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use domain::{Clock, mandate, resolve};
+use eventlog::table::each_member;
 use events::topics::household_key;
 use events::{CodecError, Identifier, IdentifierKind, IdentifierLink, time};
 use serde_json::{Value, json};
@@ -70,13 +71,26 @@ fn refused(refusal: Refusal) -> Problem {
     }
 }
 
-/// What the registry says of an identifier; what cannot be read is as if unknown.
+/// What the registry and the doors say of an identifier; what cannot be read is as if unknown.
 async fn link(gateway: &Gateway, identifier: &Identifier) -> Option<IdentifierLink> {
-    let value = gateway.identifiers.get(&identifier.token.to_string())?;
+    let token = identifier.token.to_string();
+    let imported = match gateway.identifiers.get(&token) {
+        Some(value) => read(gateway, &value).await,
+        None => None,
+    };
+    let members = gateway.identifiers.get(&format!("{token}/")).unwrap_or_default();
+    let mut at_the_door = Vec::new();
+    for (_, value) in each_member(&members) {
+        at_the_door.extend(read(gateway, value).await);
+    }
+    resolve::merge_links(imported, at_the_door)
+}
+
+async fn read(gateway: &Gateway, value: &[u8]) -> Option<IdentifierLink> {
     let schemas = &gateway.site.schemas;
-    let read = match schemas.codec().decode(&value) {
+    let read = match schemas.codec().decode(value) {
         Err(CodecError::UnknownSchema(id)) => match schemas.learn(id).await {
-            Ok(()) => schemas.codec().decode(&value),
+            Ok(()) => schemas.codec().decode(value),
             Err(error) => Err(error),
         },
         read => read,

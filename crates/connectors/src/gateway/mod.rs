@@ -121,7 +121,8 @@ struct Gateway {
 
 type Shared = State<Arc<Gateway>>;
 
-/// Serves until told to stop; then requests under way are finished. `identifiers` is `registry.identifiers.v1`, read whole.
+/// Serves until told to stop; then requests under way are finished. `identifiers` is `registry.identifiers.v1`, read whole
+/// into a `Grouped` store.
 ///
 /// # Errors
 /// If the listener fails.

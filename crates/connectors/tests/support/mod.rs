@@ -5,7 +5,7 @@ use connectors::gateway::{self, Config, Site};
 use domain::Clock;
 use eventlog::embedded::Embedded;
 use eventlog::schemas::Schemas;
-use eventlog::table::{MemoryStore, Small, Table};
+use eventlog::table::{Grouped, MemoryStore, Small, Table};
 use eventlog::{Append, From, Log, Record, site_topics};
 use events::topics::{MANDATES, partition_of};
 use events::{Codec, Mandate, Millis};
@@ -76,7 +76,7 @@ impl TestSite {
     }
 
     pub async fn gateway(&self) -> Gateway {
-        let identifiers = Table::open(Arc::clone(&self.site.log), events::topics::IDENTIFIERS, Box::new(MemoryStore::new()));
+        let identifiers = Table::open(Arc::clone(&self.site.log), events::topics::IDENTIFIERS, Grouped::over(Box::new(MemoryStore::new())));
         let identifiers = identifiers.await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -10,7 +10,7 @@ use events::time::HOUR_MS;
 use events::{Action, ActionKind, Answer, Cover, Covered, HandedBack, Lifted, Millis, Outcome, TaskState};
 
 /// Status and, for 400, the field.
-type Answered = Result<(), (i32, Option<&'static str>)>;
+pub(super) type Answered = Result<(), (i32, Option<&'static str>)>;
 
 const CONFLICT: (i32, Option<&'static str>) = (409, None);
 const ABSENT: (i32, Option<&'static str>) = (404, None);
@@ -44,6 +44,9 @@ impl Household<'_> {
     }
 
     fn act(&mut self, action: &Action) -> Answered {
+        if action.action == ActionKind::Register {
+            return self.register(action);
+        }
         let current = action.task_id == self.task.task_id && self.task.episode > 0;
         let before = self.task.before.as_ref().is_some_and(|before| before.task_id == action.task_id);
         if !current && !before {
@@ -186,10 +189,8 @@ impl Household<'_> {
         let ended = self.evidence();
         add_cover(&mut self.task.covers, &cover);
         for stay_at in self.present_at(at) {
-            let stay = &mut self.task.stays[stay_at];
-            if is_here(stay) {
-                add_cover(&mut stay.covers, &cover);
-            }
+            // Of one who was let go the record holds it until the keeper has it.
+            add_cover(&mut self.task.stays[stay_at].covers, &cover);
         }
         self.cover_the_gone(&cover);
         if current {

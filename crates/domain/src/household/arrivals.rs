@@ -32,7 +32,9 @@ impl Household<'_> {
         let stay = &mut self.task.stays[stay_at];
         if found.is_none() || arrival.version > stay.version {
             let unsent = stay.unsent.take();
-            *stay = Stay { unsent, ..new_stay(&arrival.traveller, arrival.version) };
+            // A screening that was on its way to the keeper is here already.
+            let covers = if is_here(stay) { vec![] } else { std::mem::take(&mut stay.covers) };
+            *stay = Stay { unsent, covers, ..new_stay(&arrival.traveller, arrival.version) };
             self.out.changed = true;
         }
         let declares_anew = stay.declared.is_none() && here.declared.is_some();
@@ -57,6 +59,9 @@ impl Household<'_> {
         if covered {
             self.judge_open_task_again();
             self.judge_waiting_again();
+        } else if here.signals.is_empty() {
+            // A screening that is known: what it changed may not have been told.
+            self.say_all_again();
         }
     }
 
@@ -120,12 +125,13 @@ impl Household<'_> {
         self.push_out(stay_at);
     }
 
-    /// Of a version lower than it has, or let go: nothing. Else, also where the traveller is unknown, it is let go.
+    /// Of a version lower than it has, or let go: nothing, but that what it changed for the others is said again. Else, also where the
+    /// traveller is unknown, it is let go.
     fn release(&mut self, found: Option<usize>, arrival: &Arrival) {
         if let Some(stay) = found.map(|at| &self.task.stays[at])
             && (arrival.version < stay.version || arrival.version == stay.version && !is_here(stay))
         {
-            return;
+            return self.say_all_again();
         }
         let now = self.now();
         let stay_at = found.unwrap_or_else(|| {

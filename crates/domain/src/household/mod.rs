@@ -8,6 +8,7 @@ mod arrivals;
 mod asked;
 mod episode;
 mod judge;
+mod registered;
 mod rows;
 mod signals;
 mod tables;
@@ -15,10 +16,13 @@ mod time;
 
 pub use asked::{Asked, CoverAsked, asked};
 pub use rows::Row;
-pub use time::due;
+pub use time::{due, is_overdue};
 
 use crate::Clock;
-use events::{Action, Arrival, Covered, Decision, GridEntry, JudgedBy, Left, Level, Mandate, Millis, Policy, Task, TaskState, Text};
+use events::{
+    Action, Arrival, Covered, Decision, GridEntry, IdentifierLink, JudgedBy, Left, Level, Mandate, Millis, Policy, Task, TaskState, Text,
+    Token,
+};
 
 /// What the household is judged by, besides itself.
 pub struct Context<'a> {
@@ -81,6 +85,8 @@ pub struct Effects {
     pub left: Vec<(Text, Left)>,
     /// To the keepers of these travellers.
     pub covered: Vec<(Text, Covered)>,
+    /// What this household's door says of these identifiers from now on; none: nothing any more.
+    pub links: Vec<(Token, Option<IdentifierLink>)>,
     /// The record is another than before: it must be written.
     pub changed: bool,
 }
@@ -123,6 +129,7 @@ pub fn new_task(mandate: &str, household: &str) -> Task {
         judged_by: JudgedBy { entry: 0, policy: 0, mandate: 0, grid: 0 },
         observed_until: Millis(0),
         unsent_decisions: false,
+        registered: vec![],
     }
 }
 
@@ -153,8 +160,13 @@ pub fn unsent(task: &mut Task, policy: &Policy, now: Millis, clock: Clock) -> Ef
     if household.task.unsent_decisions {
         household.say_all_again();
     }
+    household.say_unsent_links();
     let stays = &household.task.stays;
     household.out.left = stays.iter().filter_map(|stay| Some((stay.traveller.clone(), stay.unsent.clone()?))).collect();
+    for stay in stays.iter().filter(|stay| !signals::is_here(stay)) {
+        let covered = stay.covers.iter().map(|cover| (stay.traveller.clone(), Covered { cover: cover.clone() }));
+        household.out.covered.extend(covered);
+    }
     household.out
 }
 
@@ -163,8 +175,21 @@ pub fn acknowledged(task: &mut Task) -> bool {
     let mut changed = std::mem::take(&mut task.unsent_decisions);
     for stay in &mut task.stays {
         changed |= stay.unsent.take().is_some();
+        if !signals::is_here(stay) {
+            changed |= !std::mem::take(&mut stay.covers).is_empty();
+        }
     }
+    for registered in &mut task.registered {
+        changed |= std::mem::take(&mut registered.unsent);
+    }
+    task.registered.retain(|registered| registered.grid.is_some());
     changed
+}
+
+/// Whether something stands in the record that may not have been told.
+pub fn has_unsent(task: &Task) -> bool {
+    let unsent = task.unsent_decisions || task.registered.iter().any(|registered| registered.unsent);
+    unsent || task.stays.iter().any(|stay| stay.unsent.is_some() || !signals::is_here(stay) && !stay.covers.is_empty())
 }
 
 /// Whether the record must be judged again: something that it was judged by is newer.

@@ -24,6 +24,7 @@ impl Household<'_> {
             self.lift();
         }
         self.choose_grid();
+        self.links_follow_the_entry();
         if self.is_out_of_area() {
             self.judge_open_task_again();
         }

@@ -1,7 +1,7 @@
 //! What time alone does to a household: a visit that nobody made ends, a claim that nobody acts on lapses, what is long over is forgotten.
 //!
 //! All of it by the owner's now, none with `clock = "events"`. The rest of what has a time needs no moment of its own: what waits grows too
-//! old (asked whenever it is judged), covers end (answered by the signals' own times), a retry comes due (`due_at` is only shown).
+//! old (asked whenever it is judged), covers end (answered by the signals' own times), a retry comes due (`due_at` is shown, and asked by [`is_overdue`]).
 
 use super::Household;
 use super::signals::is_here;
@@ -24,6 +24,11 @@ pub fn due(task: &Task, policy: &Policy, clock: Clock) -> Option<Millis> {
     visit.into_iter().chain(stays).min()
 }
 
+/// Whether a visit should have been made by now and is still to be.
+pub fn is_overdue(task: &Task, now: Millis) -> bool {
+    matches!(task.state, TaskState::Open | TaskState::Claimed) && task.due_at.is_some_and(|due_at| due_at < now)
+}
+
 /// When a claim lapses: so long after its assignee last did anything here. What is no longer remembered was before all that is.
 fn lapses_at(task: &Task) -> Millis {
     let by_assignee = |answer: &&events::Answer| answer.status == 200 && Some(&answer.actor) == task.assignee.as_ref();
@@ -41,9 +46,8 @@ fn forgotten_at(stay: &Stay) -> Option<Millis> {
 /// and no cover can answer it any more. None: it has nothing to lose, or something to say first.
 fn shrinks_at(task: &Task, policy: &Policy) -> Option<Millis> {
     let holds = |stay: &Stay| is_here(stay) && (stay.first_taken_at.is_some() || !stay.pushed_out.is_empty() || !stay.covers.is_empty());
-    let unsent = task.unsent_decisions || task.stays.iter().any(|stay| stay.unsent.is_some());
     let empty = task.covers.is_empty() && task.answers.is_empty() && task.before.is_none() && !task.stays.iter().any(holds);
-    if unsent || empty {
+    if super::has_unsent(task) || empty {
         return None;
     }
     let taken = task.stays.iter().flat_map(|stay| stay.signals.iter().map(|signal| signal.taken_at).chain(stay.left_at));

@@ -245,6 +245,8 @@ symbols! {
         HandBack = "hand_back",
         /// Writes something down.
         Note = "note",
+        /// Says at the door which household people are of.
+        Register = "register",
     }
 }
 
@@ -263,6 +265,16 @@ symbols! {
         Refused = "refused",
         /// Done, and help is needed.
         NeedsHelp = "needs_help",
+    }
+}
+
+record! {
+    /// People whom somebody at the door has found to be of a household. It goes to that household, and to the one where they were met.
+    Registration {
+        /// The household that they are of.
+        household: Text,
+        /// The travellers: each is known by its strongest identifier.
+        travellers: Vec<Text>,
     }
 }
 
@@ -289,5 +301,7 @@ record! {
         supervisor: bool,
         /// When the inbox took it.
         received_at: Millis,
+        /// For `register`.
+        register: Option<Registration>,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::event::{Destination, Sealed, SourceKind};
 use super::routing::{Cover, Left, Level, Outcome, PushedOut, Signal};
-use crate::avro::{Millis, Text, record, symbols};
+use crate::avro::{Fixed16, Millis, Text, record, symbols};
 use crate::ids::EventId;
 
 symbols! {
@@ -54,7 +54,7 @@ record! {
         signals: Vec<Signal>,
         /// What is left of the others.
         pushed_out: Vec<PushedOut>,
-        /// The traveller's own screenings; newest 4.
+        /// The traveller's own screenings; newest 4. Of one who was let go: those that its keeper has not acknowledged.
         covers: Vec<Cover>,
         /// What was let go and its keeper has not acknowledged; sent again by the next owner.
         unsent: Option<Left>,
@@ -138,6 +138,18 @@ record! {
         entry_version: i64,
         /// Until when it stands at the latest, exclusive.
         until: Millis,
+    }
+}
+
+record! {
+    /// An identifier that was registered at this household's door: `token/household` of `registry.identifiers.v1`.
+    Registered {
+        /// The identifier.
+        token: Fixed16,
+        /// The household's grid, as the link names it; null: the link is taken back.
+        grid: Option<Text>,
+        /// The link may not be there yet: the next owner sends it again.
+        unsent: bool,
     }
 }
 
@@ -228,5 +240,7 @@ record! {
         observed_until: Millis,
         /// Decisions may not have been sent: the next owner sends them again.
         unsent_decisions: bool,
+        /// Who was registered at the door, at most 32.
+        registered: Vec<Registered>,
     }
 }

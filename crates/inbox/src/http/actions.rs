@@ -4,12 +4,13 @@
 //! the router cannot know: whose the task was at that moment, and that the fields make sense.
 
 use super::problem::Problem;
-use super::request::{self, ActionRequest};
+use super::request::{self, ActionRequest, RegisterRequest};
 use super::tasks::own;
 use super::{Inbox, Ready};
 use crate::answer::{Depth, Item};
 use crate::app::App;
-use crate::entitled::{Episode, Viewer, may_act};
+use crate::entitled::{Episode, Viewer, has_grid, may_act};
+use crate::shape;
 use crate::time::now;
 use axum::Json;
 use axum::body::Bytes;
@@ -18,11 +19,11 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::Clock;
-use domain::limits::OUTCOME_AGE_MAX_MS;
+use domain::limits::{OUTCOME_AGE_MAX_MS, REGISTERED_MAX};
 use domain::mandate::covers_grid;
 use eventlog::Append;
 use events::topics::{ACTIONS, household_key, partition_of};
-use events::{Action, Answer, Blob, Sealed, Task};
+use events::{Action, Answer, Blob, HouseholdEntry, Registration, Sealed, Task, Text};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -84,19 +85,30 @@ pub(super) async fn act(
     if !app.mandate_shows(&task, now()) {
         return Err(Problem::no_task());
     }
+    // A registration is decided by the household that it names; everything else by the task's own.
+    let decides: Arc<str> = match &request.register {
+        Some(register) => household_key(&task.mandate, &register.household).into(),
+        None => key.clone(),
+    };
+    let decider = app.view.read().household(&decides).map(Arc::clone);
     // An answer stands, also where the task has left its grid by it.
-    if let Some(answer) = decided(&task, &request, &viewer)? {
+    if let Some(answer) = decider.as_deref().map(|decider| decided(decider, &request, &viewer)).transpose()?.flatten() {
         return answered(&app, &viewer, &answer, &task, &task_id).await;
     }
     let action = checked(&app, &viewer, &task, &task_id, &request)?;
-    if app.in_flight.begin(&key, &request.action_id) {
-        append(&app, &key, &action).await.inspect_err(|_| app.in_flight.failed(&key, &request.action_id))?;
+    if app.in_flight.begin(&decides, &request.action_id) {
+        // Whose door said otherwise, is told too.
+        let others = (decides != key && !task.household.starts_with('~')).then_some(&*key);
+        let keys: Vec<&str> = others.into_iter().chain([&*decides]).collect();
+        append(&app, &keys, &action).await.inspect_err(|_| app.in_flight.failed(&decides, &request.action_id))?;
     }
     let decision = async {
         loop {
             changed.borrow_and_update();
-            let task = app.view.read().household(&key).map(Arc::clone).ok_or_else(Problem::no_task)?;
-            if let Some(answer) = decided(&task, &request, &viewer)? {
+            let view = |key: &str| app.view.read().household(key).map(Arc::clone);
+            let answer = view(&decides).map(|decider| decided(&decider, &request, &viewer)).transpose()?.flatten();
+            if let Some(answer) = answer {
+                let task = view(&key).ok_or_else(Problem::no_task)?;
                 return answered(&app, &viewer, &answer, &task, &task_id).await;
             }
             changed.changed().await.map_err(|_| undecided())?;
@@ -179,7 +191,27 @@ fn checked(app: &App, viewer: &Viewer, task: &Task, task_id: &str, request: &Act
         actor: viewer.name.as_str().into(),
         supervisor: viewer.supervisor,
         received_at,
+        register: request.register.as_ref().map(|register| registration(app, viewer, task, register)).transpose()?,
     })
+}
+
+/// Who is of which household: people of this task, of a household in a grid of the viewer's. One that is not there and one that is
+/// somebody else's look alike.
+fn registration(app: &App, viewer: &Viewer, task: &Task, register: &RegisterRequest) -> Result<Registration, Problem> {
+    let entry = app.households.get(&household_key(&task.mandate, &register.household));
+    let entry = entry.and_then(|value| app.schemas.codec().decode::<HouseholdEntry>(&value).ok());
+    let own = |entry: &HouseholdEntry| has_grid(viewer, &entry.grid, &|grid| app.grids.get(grid));
+    if !entry.as_ref().is_some_and(own) {
+        return Err(Problem::field("household", "there is no such household in your grids"));
+    }
+    let here = |person: &str| task.stays.iter().find(|stay| shape::person(&task.task_id, &stay.traveller) == person);
+    let travellers: Option<Vec<Text>> = match &register.people {
+        Some(people) => people.iter().map(|person| here(person).map(|stay| stay.traveller.clone())).collect(),
+        None => Some(task.stays.iter().map(|stay| stay.traveller.clone()).take(REGISTERED_MAX).collect()),
+    };
+    let travellers = travellers.filter(|travellers| !travellers.is_empty());
+    let travellers = travellers.ok_or_else(|| Problem::field("people", "they are not at this task now: look at it again"))?;
+    Ok(Registration { household: register.household.as_str().into(), travellers })
 }
 
 /// A note is as personal as an address: sealed before it goes anywhere.
@@ -190,15 +222,16 @@ fn sealed_note(app: &App, task: &Task, note: &str) -> Result<Sealed, Problem> {
     Ok(Sealed { owner: owner.into(), value })
 }
 
-async fn append(app: &App, key: &str, action: &Action) -> Result<(), Problem> {
-    let record = Append {
+async fn append(app: &App, keys: &[&str], action: &Action) -> Result<(), Problem> {
+    let value: bytes::Bytes = app.schemas.codec().encode(action).into();
+    let record = |key: &&str| Append {
         topic: ACTIONS.to_owned().into(),
         partition: partition_of(key.as_bytes(), app.partitions),
         key: key.as_bytes().to_vec().into(),
-        value: Some(app.schemas.codec().encode(action).into()),
+        value: Some(value.clone()),
         headers: Default::default(),
     };
-    app.log.append(vec![record]).await.map_err(|error| {
+    app.log.append(keys.iter().map(record).collect()).await.map_err(|error| {
         tracing::warn!(%error, topic = ACTIONS, "an action could not be appended");
         Problem::again("the log is away: send it again with the same action_id", 2)
     })?;

@@ -3,6 +3,8 @@
 //! Pure: whether the action is allowed, and to whom, is decided elsewhere.
 
 use super::problem::Problem;
+use crate::list::List;
+use domain::limits::REGISTERED_MAX;
 use events::{ActionKind, Millis, Outcome, TaskState};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -20,6 +22,8 @@ pub struct ListQuery {
     pub state: Option<String>,
     /// The grid.
     pub grid: Option<String>,
+    /// What must be the case of a task, as it stood there.
+    pub list: Option<String>,
     /// Tasks in a page.
     pub limit: usize,
     /// A cursor of any kind.
@@ -35,7 +39,13 @@ pub fn list_query(mut query: HashMap<String, String>) -> Result<ListQuery, Probl
             text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| Problem::field("limit", "expected 1 to 500"))?
         }
     };
-    Ok(ListQuery { state: take("state"), grid: take("grid"), limit, after: take("after") })
+    Ok(ListQuery { state: take("state"), grid: take("grid"), list: take("list"), limit, after: take("after") })
+}
+
+/// `list=`; none is all.
+pub fn list(text: Option<&str>) -> Result<Option<List>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    List::parse(text).map(Some).ok_or_else(|| Problem::field("list", "expected supervisor, triage, overdue or expired"))
 }
 
 /// The states of `state=`, several by comma; none named is all.
@@ -60,6 +70,17 @@ pub struct ActionRequest {
     pub note: Option<String>,
     /// When it happened at the door.
     pub at: Option<Millis>,
+    /// For a registration.
+    pub register: Option<RegisterRequest>,
+}
+
+/// Who is of which household.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RegisterRequest {
+    /// The household's code.
+    pub household: String,
+    /// As the detail names them; none: all who are met at the task.
+    pub people: Option<Vec<String>>,
 }
 
 impl ActionRequest {
@@ -77,7 +98,7 @@ pub fn action(body: &[u8]) -> Result<ActionRequest, Problem> {
     // Symbols are lower case; `parse` takes either.
     let exact = |text: &str| !text.bytes().any(|byte| byte.is_ascii_uppercase());
     let action = text(&body, "action")?.filter(|text| exact(text)).and_then(ActionKind::parse);
-    let action = action.ok_or_else(|| Problem::field("action", "expected claim, release, outcome, hand_back or note"))?;
+    let action = action.ok_or_else(|| Problem::field("action", "expected claim, release, outcome, hand_back, note or register"))?;
     let outcome = match (action, text(&body, "outcome")?) {
         (ActionKind::Outcome, Some(text)) => Some(Outcome::parse(text).filter(|_| exact(text)).ok_or_else(expected_outcome)?),
         (ActionKind::Outcome, None) => return Err(expected_outcome()),
@@ -89,6 +110,7 @@ pub fn action(body: &[u8]) -> Result<ActionRequest, Problem> {
         (ActionKind::HandBack, Some(grid)) => Some(grid.to_owned()),
         (_, Some(_)) => return Err(Problem::field("to_grid", "only a hand_back has one")),
     };
+    let register = register(&body, action)?;
     let note = text(&body, "note")?.map(str::trim).filter(|note| !note.is_empty());
     if note.is_some_and(|note| note.chars().count() > NOTE_CHARS_MAX) {
         return Err(Problem::field("note", "expected at most 2000 characters"));
@@ -105,7 +127,26 @@ pub fn action(body: &[u8]) -> Result<ActionRequest, Problem> {
     if !matches!(body.get("version"), None | Some(Value::Null | Value::Number(_))) {
         return Err(Problem::field("version", "expected a number"));
     }
-    Ok(ActionRequest { action_id, action, outcome, to_grid, note: note.map(str::to_owned), at })
+    Ok(ActionRequest { action_id, action, outcome, to_grid, note: note.map(str::to_owned), at, register })
+}
+
+fn register(body: &Map<String, Value>, action: ActionKind) -> Result<Option<RegisterRequest>, Problem> {
+    let household = text(body, "household")?;
+    let people = match body.get("people") {
+        None | Some(Value::Null) => None,
+        Some(Value::Array(people)) if (1..=REGISTERED_MAX).contains(&people.len()) => {
+            let people: Option<Vec<String>> = people.iter().map(|person| person.as_str().map(str::to_owned)).collect();
+            Some(people.ok_or_else(|| Problem::field("people", "expected texts"))?)
+        }
+        Some(_) => return Err(Problem::field("people", "expected 1 to 32 of the task's people")),
+    };
+    match (action, household, people) {
+        (ActionKind::Register, Some(household), people) => Ok(Some(RegisterRequest { household: household.to_owned(), people })),
+        (ActionKind::Register, None, _) => Err(Problem::field("household", "expected the household's code")),
+        (_, None, None) => Ok(None),
+        (_, Some(_), _) => Err(Problem::field("household", "only a register has one")),
+        (_, None, Some(_)) => Err(Problem::field("people", "only a register has them")),
+    }
 }
 
 fn expected_outcome() -> Problem {
@@ -138,6 +179,12 @@ mod tests {
             (r#""action":"claim","outcome":"screened""#, "outcome"),
             (r#""action":"claim","to_grid":"g2""#, "to_grid"),
             (r#""action":"note","note":"  ""#, "note"),
+            (r#""household":"h1""#, "household"),
+            (r#""people":["x"]"#, "people"),
+            (r#""action":"register""#, "household"),
+            (r#""action":"register","household":"h1","people":[]"#, "people"),
+            (r#""action":"register","household":"h1","people":[7]"#, "people"),
+            (r#""action":"register","household":"h1","people":"all""#, "people"),
             (r#""action":"claim","at":"yesterday""#, "at"),
             (r#""action":"claim","version":"7""#, "version"),
         ] {

@@ -2,9 +2,9 @@
 
 use super::Ready;
 use super::problem::Problem;
-use super::request::{ListQuery, list_query, states};
+use super::request::{self, ListQuery, list_query, states};
 use crate::answer::{Depth, Item};
-use crate::app::App;
+use crate::app::{App, Asked};
 use crate::cursor::{self, After, Cursor, Page};
 use crate::entitled::Viewer;
 use crate::feed;
@@ -97,12 +97,14 @@ type Answered = (Vec<Item>, Option<String>, Cursor);
 
 /// A page of the list. What a later page asks for stands in its cursor.
 fn page(app: &App, viewer: &Viewer, query: ListQuery, after: Option<Page>) -> Result<Answered, Problem> {
-    let (state, grid, limit) = match &after {
-        Some(page) => (page.state.clone(), page.grid.clone(), page.limit.clamp(1, 500)),
-        None => (query.state, query.grid, query.limit),
+    let (state, grid, list, limit) = match &after {
+        Some(page) => (page.state.clone(), page.grid.clone(), page.list.clone(), page.limit.clamp(1, 500)),
+        None => (query.state, query.grid, query.list, query.limit),
     };
-    let listed = app.list(viewer, now(), &states(state.as_deref())?, grid.as_deref(), limit, after.as_ref());
-    let next = listed.next.map(|page| Page { state, grid, ..page }.text());
+    let states = states(state.as_deref())?;
+    let asked = Asked { states: &states, grid: grid.as_deref(), list: request::list(list.as_deref())? };
+    let listed = app.list(viewer, now(), &asked, limit, after.as_ref());
+    let next = listed.next.map(|page| Page { state, grid, list, ..page }.text());
     Ok((listed.items, next, listed.last))
 }
 

@@ -283,6 +283,7 @@ fn decide(task: &mut Task, action: &Action) -> i32 {
             task.grids.push(GridStay { grid, from: action.received_at, version });
             200
         }
+        (ActionKind::Register, _) => 200,
         (ActionKind::Note, _) => {
             task.note = action.note.clone();
             200
@@ -351,6 +352,22 @@ pub fn open_task(household: &str, grid: &str) -> Task {
         judged_by: JudgedBy { entry: 0, policy: 0, mandate: 0, grid: 0 },
         observed_until: opened,
         unsent_decisions: false,
+        registered: vec![],
+    }
+}
+
+/// A traveller who is at a task.
+pub fn stay(traveller: &str) -> Stay {
+    Stay {
+        traveller: traveller.into(),
+        version: 1,
+        left_at: None,
+        first_taken_at: Some(Millis(1_760_000_000_000)),
+        declared: None,
+        signals: vec![],
+        pushed_out: vec![],
+        covers: vec![],
+        unsent: None,
     }
 }
 

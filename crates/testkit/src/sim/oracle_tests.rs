@@ -114,6 +114,7 @@ fn screened(at: f64, household: &str) -> Seen {
         actor: "w1".into(),
         supervisor: false,
         received_at: day(at),
+        register: None,
     };
     Seen::Deed(Deed { at: day(at), key: household_key(MANDATE, household), action })
 }

@@ -339,7 +339,7 @@ impl Site<'_> {
             grids: &self.grids,
             settled: true,
         };
-        let Effects { decisions, left, covered, changed } = household::apply(&mut task, input, &context);
+        let Effects { decisions, left, covered, links: _, changed } = household::apply(&mut task, input, &context);
         household::acknowledged(&mut task);
         self.hand.after(&mut task, &mut self.random);
         let key = household_key(MANDATE, household);

@@ -146,6 +146,7 @@ impl Visit<'_> {
             actor: actor.into(),
             supervisor: actor.starts_with('s'),
             received_at: at,
+            register: None,
         };
         self.deeds.push(Deed { at, key: self.key.to_owned(), action });
     }

@@ -173,9 +173,40 @@ impl Client {
     /// # Errors
     /// No answer: the action may stand; the same `action_id` asks again.
     pub async fn act(&self, task_id: &str, action: &Value) -> Result<Acted> {
-        let request = self.request(Method::POST, &self.inbox, &["v1", "tasks", task_id, "actions"], self.token("workers")?)?;
+        self.act_as(self.token("workers")?, task_id, action).await
+    }
+
+    /// The same as whoever has this token.
+    ///
+    /// # Errors
+    /// As `act`.
+    pub async fn act_as(&self, token: &str, task_id: &str, action: &Value) -> Result<Acted> {
+        let request = self.request(Method::POST, &self.inbox, &["v1", "tasks", task_id, "actions"], token)?;
         let answer = request.json(action).send().await?;
         Ok(Acted { status: answer.status(), body: answer.json().await? })
+    }
+
+    /// What `GET /v1/tasks` says to whoever has this token.
+    ///
+    /// # Errors
+    /// No answer, or none that is promised.
+    pub async fn list(&self, token: &str, query: &[(&str, &str)]) -> Result<Value> {
+        let answer = self.request_with(Method::GET, &self.inbox, &["v1", "tasks"], query, token)?.send().await?;
+        let (status, body) = (answer.status(), answer.json().await?);
+        ensure!(status == StatusCode::OK, "list of tasks: {status} {body}");
+        Ok(body)
+    }
+
+    /// Asks the gateway whether the household of an identifier has been screened.
+    ///
+    /// # Errors
+    /// No answer, or none that is promised.
+    pub async fn lookup(&self, identifier: &Value) -> Result<Value> {
+        let request = self.request(Method::POST, &self.gateway, &["v1", "screenings", "lookup"], self.source_token("checkpoint")?)?;
+        let answer = request.json(identifier).send().await?;
+        let (status, body) = (answer.status(), answer.json().await?);
+        ensure!(status == StatusCode::OK, "lookup: {status} {body}");
+        Ok(body)
     }
 
     /// The worker's stream of changes; from now on, or from behind an id.
