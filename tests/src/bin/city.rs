@@ -124,9 +124,9 @@ impl History {
                 link.iter().flat_map(|link| &link.links).any(|link| *link.household == *self.household)
             }
             Seen::Step(Step { what: What::Event(event, truth), .. }) => {
-                let of_it = truth.home == self.household;
-                self.events.extend(of_it.then(|| event.head().event_id));
-                of_it
+                let here = truth.home == self.household;
+                self.events.extend(here.then(|| event.head().event_id));
+                here
             }
             Seen::Step(_) => true,
             Seen::Deed(deed) => is_key(&deed.key),
