@@ -21,7 +21,7 @@ pub const INPUTS: &[&str] = &[ARRIVALS, ACTIONS];
 const OPENED_MAX: usize = 1024;
 /// Of all that a changed table concerns, so many are judged in a portion: fresh arrivals wait for no more. As many as change their
 /// record, and as many as are looked at, where few do. The first portion of a change is larger, so that a small site is done at once.
-const PORTION_CHANGED: usize = 16;
+const PORTION_CHANGED: usize = 8;
 const PORTION_CHANGED_FIRST: usize = 64;
 pub(crate) const PORTION_SEEN: usize = 1024;
 /// What `delivered` is told of when a portion is done with: no household has this key.
