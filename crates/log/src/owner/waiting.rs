@@ -9,6 +9,8 @@ pub(super) const STEP_RECORDS_MAX: usize = 65_536;
 /// into one step, the fewer records are written.
 const GATHER_SHARE: i64 = 4;
 const GATHER_MS_MAX: i64 = 10_000;
+/// The clock that it waits by moves with the ticks: what should wait for less than one would wait for a whole one, and so does not wait.
+const GATHER_MS_MIN: i64 = 200;
 
 /// What waits, by input.
 #[derive(Default)]
@@ -87,7 +89,7 @@ impl Waiting {
             let late = now.saturating_sub(since(at, first));
             let patience = (late / GATHER_SHARE).min(GATHER_MS_MAX);
             // Before the first tick there is no clock to wait by: what may wait waits for that.
-            full || patience <= 0 || clock > 0 && clock - *input.since.get_or_insert(clock) >= patience
+            full || patience < GATHER_MS_MIN || clock > 0 && clock - *input.since.get_or_insert(clock) >= patience
         })
     }
 }
@@ -120,10 +122,10 @@ mod tests {
     fn what_is_late_gathers_for_a_quarter_of_it_and_never_longer_than_the_most() {
         let mut waiting = Waiting::new(1);
         waiting.push(0, batch(0..1, 1));
-        assert_eq!(next(&mut waiting, 400, 5000), None);
-        assert_eq!(next(&mut waiting, 400, 5099), None);
+        assert_eq!(next(&mut waiting, 4000, 5000), None);
+        assert_eq!(next(&mut waiting, 4000, 5999), None);
         waiting.push(0, batch(1..3, 3));
-        assert_eq!(next(&mut waiting, 400, 5100), Some(0));
+        assert_eq!(next(&mut waiting, 4000, 6000), Some(0));
         assert_eq!(waiting.records(0).0, 3);
         assert_eq!(waiting.pass(0, 3), 3);
         waiting.push(0, batch(3..4, 4));
@@ -135,9 +137,18 @@ mod tests {
     fn without_a_clock_what_is_late_waits_for_the_first_tick_to_wait_by() {
         let mut waiting = Waiting::new(1);
         waiting.push(0, batch(0..1, 1));
-        assert_eq!(next(&mut waiting, 400, 0), None);
-        assert_eq!(next(&mut waiting, 400, 1_700_000_000_000), None);
-        assert_eq!(next(&mut waiting, 400, 1_700_000_000_100), Some(0));
+        assert_eq!(next(&mut waiting, 4000, 0), None);
+        assert_eq!(next(&mut waiting, 4000, 1_700_000_000_000), None);
+        assert_eq!(next(&mut waiting, 4000, 1_700_000_001_000), Some(0));
+    }
+
+    #[test]
+    fn what_is_a_little_late_does_not_wait_for_a_whole_tick() {
+        let mut waiting = Waiting::new(1);
+        waiting.push(0, batch(0..1, 1));
+        let little = GATHER_MS_MIN * GATHER_SHARE;
+        assert_eq!(next(&mut waiting, little, 5000), None);
+        assert_eq!(next(&mut waiting, little - 1, 5000), Some(0));
     }
 
     #[test]
