@@ -81,6 +81,7 @@ impl World {
             outcome: Some(Outcome::Screened),
             to_grid: None,
             note: None,
+            register: None,
             at: Some(at),
             received_at: now,
         };

@@ -165,6 +165,7 @@ fn screened_then_seen(zones: &Policy) -> Task {
         outcome: Some(Outcome::Screened),
         to_grid: None,
         note: None,
+        register: None,
         at: None,
         actor: "w-0007".into(),
         supervisor: false,

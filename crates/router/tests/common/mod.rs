@@ -202,6 +202,7 @@ impl World {
             outcome,
             to_grid: None,
             note: None,
+            register: None,
             at: None,
             received_at: Millis(self.now),
         };
