@@ -153,7 +153,7 @@ impl Households {
         let Some((at, first)) = self.open(key, now, desk) else { return true };
         let opening = &now.opened[at];
         let waits = match input {
-            Input::Arrival(Arrival { message: ArrivalMessage::Release(_), .. }) => opening.says || opening.spoken_of,
+            Input::Arrival(arrival) if household::lets_go(&opening.task, arrival) => opening.says || opening.spoken_of,
             Input::Arrival(_) => !opening.settled() && over(&opening.task) >= BATCH_SIGNALS_MAX,
             _ => false,
         };

@@ -4,10 +4,16 @@ use super::Household;
 use super::judge::usual_reason;
 use super::signals::{event_digest, is_here};
 use crate::traveller::add_cover;
-use events::{Arrival, ArrivalMessage, Code, Here, Left, Millis, PushedOut, Signal, Stay, Text};
+use events::{Arrival, ArrivalMessage, Code, Here, Left, Millis, PushedOut, Signal, Stay, Task, Text};
 
 /// Off only in a null control.
 const DEDUPES: bool = !cfg!(feature = "no-dedupe");
+
+/// Whether this lets go of a traveller who is here: not where it is repeated, late, or of somebody unknown.
+pub fn lets_go(task: &Task, arrival: &Arrival) -> bool {
+    let is_here = |stay: &Stay| stay.traveller == arrival.traveller && is_here(stay) && arrival.version >= stay.version;
+    matches!(arrival.message, ArrivalMessage::Release(_)) && task.stays.iter().any(is_here)
+}
 
 impl Household<'_> {
     pub(super) fn arrival(&mut self, arrival: &Arrival) {

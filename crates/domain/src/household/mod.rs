@@ -14,6 +14,7 @@ mod signals;
 mod tables;
 mod time;
 
+pub use arrivals::lets_go;
 pub use asked::{Asked, CoverAsked, asked};
 pub use rows::Row;
 pub use time::{due, is_overdue};
