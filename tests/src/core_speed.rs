@@ -4,14 +4,13 @@
 use domain::Clock;
 use domain::household::{self, Context, Entry, Input};
 use domain::policy::default_policy;
-use events::{
-    Arrival, ArrivalMessage, Codec, Direction, Fixed16, GridEntry, Here, Mandate, MandateState, Millis, Signal, SourceKind, Task, ids,
-    time::DAY_MS,
-};
+use events::time::DAY_MS;
+use events::{Arrival, Codec, Fixed16, GridEntry, Mandate, Millis, Signal, SourceKind, Task, ids};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Instant;
+use testkit::given;
 
 /// Inputs a second on one core that are the mark.
 const MARK: f64 = 2e6;
@@ -66,7 +65,7 @@ impl fmt::Display for Report {
 
 /// Runs it: `inputs` are spread over households and travellers, as they come in a city: one by one, ten to a household.
 pub fn run(inputs: u64) -> Report {
-    let (mandate, grids, policy) = (mandate(), grids(), default_policy());
+    let (mandate, grids, policy) = (Mandate { id: MANDATE.into(), ..given::mandate() }, grids(), default_policy());
     let context = |now: i64| Context {
         now: Millis(now),
         clock: Clock::Wall,
@@ -115,55 +114,13 @@ fn arrival(traveller: usize, number: u64, observed_at: i64) -> Arrival {
     event_id[..8].copy_from_slice(&ids::digest64(&[b"event", &number.to_be_bytes()]).to_be_bytes());
     let signal = Signal {
         event_id: Fixed16(event_id),
-        kind: SourceKind::Checkpoint,
-        observed_at: Millis(observed_at),
-        received_at: Millis(observed_at),
-        appended_at: Millis(observed_at),
         digest: ids::digest64(&[b"passage", &number.to_be_bytes()]),
-        direction: Direction::In,
         origin_division: Some("3301".into()),
-        late: None,
-        taken_at: Millis(0),
-        code: None,
-        episode: 0,
-        count: -1,
-        screened: false,
-        came_along: false,
+        ..given::signal(SourceKind::Checkpoint, number, Millis(observed_at))
     };
-    let here = Here { declared: None, signals: vec![signal], pushed_out: vec![], covers: vec![] };
-    Arrival { traveller: format!("{traveller:032x}-{traveller:016x}").into(), version: 1, message: ArrivalMessage::Here(here) }
-}
-
-fn mandate() -> Mandate {
-    let all = || vec!["*".to_owned()];
-    Mandate {
-        id: MANDATE.into(),
-        version: 1,
-        title: String::new(),
-        legal_basis: String::new(),
-        issued_by: String::new(),
-        purposes: all(),
-        sources: all(),
-        fields: all(),
-        divisions: all(),
-        max_households: i64::MAX,
-        valid_from: Millis(0),
-        valid_until: Millis(i64::MAX),
-        state: MandateState::Open,
-        demonstration: false,
-        signatures: vec![],
-    }
+    given::here(&format!("{traveller:032x}-{traveller:016x}"), vec![signal])
 }
 
 fn grids() -> HashMap<String, GridEntry> {
-    let grid = GridEntry {
-        name: "grid".into(),
-        community: "330106001001".into(),
-        community_name: "community".into(),
-        subdistrict: "330106001".into(),
-        division: "330106".into(),
-        workers: 2,
-        published_at: Millis(1),
-    };
-    HashMap::from([(GRID.to_owned(), grid)])
+    HashMap::from([(GRID.to_owned(), given::grid("330106"))])
 }

@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use audit::{AuditLog, Signer, Verifier, verify};
+use clap::ValueEnum;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -19,8 +20,8 @@ const FILES: usize = 4;
 const PUBLISHED_EVERY: usize = 40;
 
 /// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
 enum Tampering {
     DeleteLines,
     DeleteAndRenumber,
@@ -45,24 +46,6 @@ enum Tampering {
 }
 
 use Tampering::*;
-const ALL: [Tampering; 16] = [
-    DeleteLines,
-    DeleteAndRenumber,
-    AlterByte,
-    AlterAndRenumber,
-    Reorder,
-    ReorderAndRenumber,
-    Duplicate,
-    Insert,
-    CutBytes,
-    RemoveFile,
-    SwapFiles,
-    TruncateToCheckpoint,
-    TruncateAndSign,
-    ForkAndSign,
-    ForeignKey,
-    RemoveCheckpoint,
-];
 
 /// What came of it.
 #[derive(Debug, Serialize)]
@@ -238,7 +221,8 @@ pub async fn run(count: u64, seed: u64, null_control: bool) -> Result<Report> {
     let mut report = Report { tamperings: 0, missed: 0, by_kind: BTreeMap::new(), missed_kinds: BTreeMap::new(), untouched_whole: 0 };
     for seed in seed..seed + count {
         let mut random = SmallRng::seed_from_u64(seed);
-        let kind = ALL[random.random_range(0..ALL.len())];
+        let kinds = Tampering::value_variants();
+        let kind = kinds[random.random_range(0..kinds.len())];
         let untouched = Copy { files: files(&original.lines), checkpoint: Some(original.newest.clone()), sign_with: None };
         let copy = tamper(&original, stranger.path(), kind, &mut random);
         let dir = tempfile::tempdir()?;
@@ -250,7 +234,7 @@ pub async fn run(count: u64, seed: u64, null_control: bool) -> Result<Report> {
             report.untouched_whole += 1;
         }
         lay_out(&copy, dir.path()).with_context(|| format!("{kind:?} of seed {seed}"))?;
-        let name = serde_json::to_value(kind)?.as_str().unwrap_or_default().to_owned();
+        let name = kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
         report.tamperings += 1;
         *report.by_kind.entry(name.clone()).or_default() += 1;
         if verify(dir.path(), LOG, &original.verifier, kept)?.is_whole() {

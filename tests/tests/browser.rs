@@ -37,16 +37,22 @@ async fn play(script: &str, mut told: Value) -> Result<()> {
     Ok(())
 }
 
+/// Households of grid g1 with one resident each.
+fn of_one_each(households: &[&str]) -> Register {
+    let mut register = Register::of_two_grids();
+    for household in households {
+        register.household(household, "g1");
+        let resident_id = numbers::resident_id(numbers::of_name(household));
+        let (resident, household) = (format!("{household}-0"), (*household).to_owned());
+        register.residents.insert(Resident { resident, household, resident_id, ..Resident::default() });
+    }
+    register
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_workers_morning_on_the_phone() -> Result<()> {
     let mut site = Site::start(Options::of_today(LogChoice::Embedded)).await?;
-    let mut register = Register::of_two_grids();
-    for household in ["first", "second"] {
-        register.household(household, "g1");
-        let resident_id = numbers::resident_id(numbers::of_name(household));
-        let (resident, household) = (format!("{household}-0"), household.to_owned());
-        register.residents.insert(Resident { resident, household, resident_id, ..Resident::default() });
-    }
+    let register = of_one_each(&["first", "second"]);
     let address = |household: &str| register.households.get(household).map(|(_, address)| address.clone());
     site.import(&register).await?;
     let posted = site.client.post("checkpoint", &[passage("first")?]).await?;
@@ -75,13 +81,7 @@ async fn a_workers_morning_on_the_phone() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supervisors_round_on_the_phone() -> Result<()> {
     let mut site = Site::start(Options::of_today(LogChoice::Embedded)).await?;
-    let mut register = Register::of_two_grids();
-    for household in ["refusing", "lost", "met"] {
-        register.household(household, "g1");
-        let resident_id = numbers::resident_id(numbers::of_name(household));
-        let (resident, household) = (format!("{household}-0"), household.to_owned());
-        register.residents.insert(Resident { resident, household, resident_id, ..Resident::default() });
-    }
+    let register = of_one_each(&["refusing", "lost", "met"]);
     let address = |household: &str| register.households.get(household).map(|(_, address)| address.clone());
     site.import(&register).await?;
     // Two whom nobody knows, on the way to the same unknown address.

@@ -138,9 +138,7 @@ fn origin(name: &str) -> String {
 
 /// A key of random bytes, as a note's signer writes it.
 fn draw() -> String {
-    let mut seed = Zeroizing::new([0; 32]);
-    #[expect(clippy::expect_used, reason = "without the system's random numbers no key may be made, and nothing else works either")]
-    getrandom::fill(&mut *seed).expect("the system gives random numbers");
+    let seed = Zeroizing::new(keys::random::<32>());
     let public = SigningKey::from_bytes(&seed).verifying_key().to_bytes();
     let id = signed_note::key_id(SITE, &[&[ED25519], &public[..]].concat());
     let private = Zeroizing::new([&[ED25519], &seed[..]].concat());

@@ -4,7 +4,6 @@
 use crate::checkpoint::{Checkpoint, Verifier};
 use crate::files::{self, Line, each_line};
 use crate::tree::Tree;
-use crate::writer::number_of;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -122,13 +121,14 @@ struct Signed {
 /// # Errors
 /// A file cannot be read.
 pub fn verify(dir: &Path, name: &str, verifier: &Verifier, published: &[String]) -> io::Result<Report> {
-    let report = once(dir, name, verifier, published)?;
+    let (report, _) = once(dir, name, verifier, published)?;
     // What was written between two looks is signed at the second.
     let may_be_new = matches!(report.findings[..], [Finding::Unsigned { .. }]);
-    if may_be_new { once(dir, name, verifier, published) } else { Ok(report) }
+    if may_be_new { Ok(once(dir, name, verifier, published)?.0) } else { Ok(report) }
 }
 
-fn once(dir: &Path, name: &str, verifier: &Verifier, published: &[String]) -> io::Result<Report> {
+/// One look, and the tree over the entries that are in their places.
+pub(crate) fn once(dir: &Path, name: &str, verifier: &Verifier, published: &[String]) -> io::Result<(Report, Tree)> {
     let mut findings = Vec::new();
     let mut signed: BTreeMap<u64, Signed> = BTreeMap::new();
     let mut looked_at = 0;
@@ -210,5 +210,13 @@ fn once(dir: &Path, name: &str, verifier: &Verifier, published: &[String]) -> io
         findings.push(Finding::Unsigned { entries: entries - good });
     }
     let name = name.to_owned();
-    Ok(Report { name, entries, covered: good, covered_by_published: good_published, published: looked_at, cut_off, findings })
+    let (covered, covered_by_published, published) = (good, good_published, looked_at);
+    Ok((Report { name, entries, covered, covered_by_published, published, cut_off, findings }, tree))
+}
+
+/// The number that a line begins with.
+fn number_of(line: &[u8]) -> Option<u64> {
+    let rest = line.strip_prefix(b"{\"n\":")?;
+    let digits = &rest[..rest.iter().position(|byte| *byte == b',')?];
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }

@@ -2,8 +2,9 @@
 //! an entry answered; one that cannot be written is refused.
 
 use crate::checkpoint::{CheckpointError, Signer, Verifier};
-use crate::files::{self, Line, each_line, path, whole_lines};
+use crate::files::{self, path, whole_lines};
 use crate::tree::Tree;
+use crate::verify::{Finding, once};
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -158,35 +159,14 @@ struct Writer {
 impl Writer {
     fn open(dir: &Path, name: &'static str, signer: Signer) -> Result<Writer, AuditError> {
         let failed = |source| AuditError::Io { dir: dir.to_owned(), source };
-        let altered = |what: String| AuditError::Altered { dir: dir.to_owned(), what };
-        let numbers = files::numbers(dir, name).map_err(failed)?;
-        let number = numbers.last().copied().unwrap_or(1);
+        let number = files::numbers(dir, name).map_err(failed)?.last().copied().unwrap_or(1);
         let (file, length) = open_file(dir, name, number).map_err(failed)?;
-        let signed = match std::fs::read_to_string(files::checkpoint_path(dir, name)) {
-            Ok(note) => {
-                let verifier = Verifier::new(signer.verifier(), "the signer")?;
-                Some(verifier.checkpoint(&note).map_err(|error| altered(error.to_string()))?)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(error)),
-        };
-        let (mut tree, mut wrong) = (Tree::default(), None);
-        let covered = signed.as_ref().map_or(0, |signed| signed.size);
-        let add = |Line { file, line, bytes, .. }: Line<'_>| {
-            if number_of(bytes) != Some(tree.len()) {
-                wrong = Some(format!("line {line} of file {file} is not entry {}", tree.len()));
-                return false;
-            }
-            tree.push(bytes);
-            if tree.len() == covered && signed.as_ref().is_some_and(|signed| signed.head != tree.head()) {
-                wrong = Some(format!("the first {covered} entries are others"));
-            }
-            wrong.is_none()
-        };
-        each_line(dir, name, &numbers, add).map_err(failed)?;
-        match wrong {
-            Some(what) => Err(altered(what)),
-            None if tree.len() < covered => Err(altered(format!("{covered} entries were signed, {} are here", tree.len()))),
+        let verifier = Verifier::new(signer.verifier(), "the signer")?;
+        let (report, tree) = once(dir, name, &verifier, &[]).map_err(failed)?;
+        // What a crash left unsigned was synced, and may have been seen on a screen: it is signed now.
+        let harmless = |finding: &Finding| matches!(finding, Finding::Unsigned { .. } | Finding::NoCheckpoint);
+        match report.findings.iter().find(|finding| !harmless(finding)) {
+            Some(finding) => Err(AuditError::Altered { dir: dir.to_owned(), what: finding.to_string() }),
             None => Ok(Writer { dir: dir.to_owned(), name, signer, tree, number, file, length, torn: false }),
         }
     }
@@ -239,13 +219,6 @@ fn open_file(dir: &Path, name: &str, number: u64) -> io::Result<(File, u64)> {
     }
     File::open(dir)?.sync_all()?;
     Ok((file, length))
-}
-
-/// The number that a line begins with.
-pub(crate) fn number_of(line: &[u8]) -> Option<u64> {
-    let rest = line.strip_prefix(b"{\"n\":")?;
-    let digits = &rest[..rest.iter().position(|byte| *byte == b',')?];
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]

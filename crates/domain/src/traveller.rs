@@ -4,11 +4,36 @@
 //! back. The keeper is the only one who moves a traveller, and it moves nothing before the old place has let go.
 
 use crate::limits::COVERS_MAX;
-use events::{ArrivalMessage, Cover, Destination, Here, Identifier, Left, Millis, Release, Signal, Text, Traveller};
+use events::{ArrivalMessage, Cover, Destination, Event, Here, Identifier, Left, Millis, Release, Signal, Text, Traveller, ids};
 
 /// The record of a traveller that was never seen before.
 pub fn first_record(identifiers: Vec<Identifier>, declared: Option<Destination>, place: Text) -> Traveller {
     Traveller { identifiers, declared, place, version: 1, leaving: false, carried: vec![], carried_out: vec![], covers: vec![] }
+}
+
+/// An event as the router keeps it. `appended_at`: when the log took it.
+pub fn signal(event: &Event, appended_at: Millis) -> Signal {
+    let head = event.head();
+    let mut tokens = Vec::with_capacity(head.identifiers.len() * 16);
+    head.identifiers.iter().for_each(|identifier| tokens.extend_from_slice(&identifier.token.0));
+    let digest = ids::digest64(&[head.source.as_bytes(), head.seen_at.as_bytes(), &head.observed_at.0.to_be_bytes(), &tokens]);
+    Signal {
+        event_id: head.event_id.fixed(),
+        kind: event.kind(),
+        observed_at: head.observed_at,
+        received_at: head.received_at,
+        appended_at,
+        digest,
+        direction: head.direction,
+        origin_division: head.origin_division.map(Into::into),
+        late: None,
+        taken_at: Millis(0),
+        code: None,
+        episode: 0,
+        count: -1,
+        screened: false,
+        came_along: false,
+    }
 }
 
 /// Events of the traveller. Sent to its place at once; written into the record while it is leaving.

@@ -8,6 +8,7 @@ use events::time::DAY_MS;
 use events::*;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use testkit::given;
 use testkit::histories::{self, Act, Sighting, Step};
 
 const DAY_0: i64 = 1_767_542_400_000;
@@ -104,20 +105,9 @@ impl World {
         let passage = format!("{:?}{}{:?}", sighting.kind, observed_at.0, identifiers);
         let signal = Signal {
             event_id: Fixed16(token(sighting.event).0),
-            kind: sighting.kind,
-            observed_at,
-            received_at: observed_at,
-            appended_at: observed_at,
             digest: ids::digest64(&[passage.as_bytes()]),
             direction: if sighting.out { Direction::Out } else { Direction::In },
-            origin_division: None,
-            late: None,
-            taken_at: Millis(0),
-            code: None,
-            episode: 0,
-            count: -1,
-            screened: false,
-            came_along: false,
+            ..given::signal(sighting.kind, 0, observed_at)
         };
         let place = self.place(&identifiers, declared.as_ref().map(|declared| declared.grid.as_str()));
         let record = self.travellers.entry(id.clone()).or_insert_with(|| traveller::first_record(identifiers, declared, place));
@@ -221,19 +211,8 @@ impl World {
     fn act(&mut self, act: &Act) {
         let (household, task_id) = self.tasks[act.event].clone();
         self.actions += 1;
-        let action = Action {
-            action_id: format!("action-{}", self.actions).into(),
-            task_id,
-            action: act.action,
-            outcome: act.outcome,
-            to_grid: act.to_grid.map(Text::new),
-            note: None,
-            at: Some(moment(act.day)),
-            actor: "w".into(),
-            supervisor: false,
-            received_at: Millis(0),
-            register: None,
-        };
+        let given = given::action(&format!("action-{}", self.actions), &task_id, act.action, Millis(0));
+        let action = Action { outcome: act.outcome, to_grid: act.to_grid.map(Text::new), at: Some(moment(act.day)), ..given };
         self.apply(&household, &Input::Action(&action));
         let answer = self.households[&household].answers.last().unwrap();
         assert_eq!(answer.status, 200, "{act:?}");
@@ -246,19 +225,9 @@ impl World {
         let (place, task) = self.households.iter().find(|(_, task)| holds(task)).unwrap();
         let travellers = task.stays.iter().filter(|stay| stay.left_at.is_none()).map(|stay| stay.traveller.clone()).collect();
         self.actions += 1;
-        let action = Action {
-            action_id: format!("action-{}", self.actions).into(),
-            task_id: task.task_id.clone(),
-            action: ActionKind::Register,
-            outcome: None,
-            to_grid: None,
-            note: None,
-            at: None,
-            actor: "w".into(),
-            supervisor: false,
-            received_at: Millis(0),
-            register: Some(Registration { household: household.into(), travellers }),
-        };
+        let register = Some(Registration { household: household.into(), travellers });
+        let action =
+            Action { register, ..given::action(&format!("action-{}", self.actions), &task.task_id, ActionKind::Register, Millis(0)) };
         let elsewhere = (!place.starts_with('~') && place != household).then(|| place.to_string());
         for to in elsewhere.iter().map(String::as_str).chain([household, household]) {
             self.apply(to, &Input::Action(&action));

@@ -264,7 +264,7 @@ fn handed_back_it_is_another_grids_until_the_entry_names_a_third() {
     house.entry = Some((2, "g1"));
     house.tables();
     assert_eq!(house.task.grid.as_deref(), Some("g2"), "the entry names no other grid than it did then");
-    house.grids.insert("g3".into(), testkit::house::grid("330108"));
+    house.grids.insert("g3".into(), testkit::given::grid("330108"));
     house.entry = Some((3, "g3"));
     house.tables();
     assert_eq!(house.task.grid.as_deref(), Some("g3"));
@@ -404,4 +404,17 @@ fn a_repeat_says_again_what_it_changed() {
     assert_eq!((first.len(), first[0].0, first[0].1), (1, 2, Code::Held), "alone it makes no visit");
     let record = house.task.clone();
     assert_eq!((said(house.lets_go("t")), &house.task), (first, &record));
+}
+
+#[test]
+fn what_is_live_again_after_a_withdrawal_opens_in_the_grid_that_it_declares() {
+    let mut house = House::new("~t");
+    assert_eq!(house.passes_towards("g1", "t", 1, 0.0), Some(Code::Opened));
+    assert_eq!(house.passes_towards("g1", "t", 2, 13.0), Some(Code::Joined));
+    house.time(14.0);
+    assert_eq!((house.task.state, house.passes_towards("g2", "u", 3, 14.5)), (TaskState::Expired, Some(Code::Opened)));
+    assert_eq!(house.task.grid.as_deref(), Some("g2"));
+    house.lets_go("u");
+    assert_eq!((house.task.state, house.code(2)), (TaskState::Open, Some(Code::Opened)));
+    assert_eq!(house.task.grid.as_deref(), Some("g1"), "of who is left nobody goes to g2");
 }

@@ -6,11 +6,11 @@ use domain::Clock;
 use domain::household::{self, Context, Entry, Input};
 use domain::policy::default_policy;
 use events::time::{DAY_MS, HOUR_MS};
-use events::{
-    Arrival, ArrivalMessage, Direction, Fixed16, GridEntry, Here, Mandate, MandateState, Millis, Signal, SourceKind, Task, TaskState,
-};
+use events::{Arrival, Direction, Millis, Signal, SourceKind, Task, TaskState};
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashMap};
+use testkit::given;
+use testkit::house::signal;
 
 const DAY_0: i64 = 20_000 * DAY_MS;
 
@@ -35,58 +35,14 @@ fn orders() -> impl Strategy<Value = (Vec<Sight>, Vec<usize>, Vec<usize>)> {
 }
 
 fn arrival(at: usize, (who, kind, hours, out): Sight) -> Arrival {
-    let observed_at = Millis(DAY_0 + hours * HOUR_MS);
-    let signal = Signal {
-        event_id: Fixed16([at as u8; 16]),
-        kind,
-        observed_at,
-        received_at: observed_at,
-        appended_at: observed_at,
-        digest: at as i64,
-        direction: if out { Direction::Out } else { Direction::In },
-        origin_division: None,
-        late: None,
-        taken_at: Millis(0),
-        code: None,
-        episode: 0,
-        count: -1,
-        screened: false,
-        came_along: false,
-    };
-    let here = Here { declared: None, signals: vec![signal], pushed_out: vec![], covers: vec![] };
-    Arrival { traveller: format!("t{who}").into(), version: 1, message: ArrivalMessage::Here(here) }
+    let direction = if out { Direction::Out } else { Direction::In };
+    let signal = Signal { direction, ..signal(kind, at as u8, Millis(DAY_0 + hours * HOUR_MS)) };
+    given::here(&format!("t{who}"), vec![signal])
 }
 
 /// Visits, whether one is open, since when signals count for it, and what it stands on.
 fn visits(sights: &[Sight], order: &[usize]) -> (i64, TaskState, Option<Millis>, BTreeSet<[u8; 16]>) {
-    let all = || vec!["*".to_owned()];
-    let mandate = Mandate {
-        id: "m".into(),
-        version: 1,
-        title: String::new(),
-        legal_basis: String::new(),
-        issued_by: String::new(),
-        purposes: all(),
-        sources: all(),
-        fields: all(),
-        divisions: all(),
-        max_households: 1,
-        valid_from: Millis(0),
-        valid_until: Millis(i64::MAX),
-        state: MandateState::Open,
-        demonstration: false,
-        signatures: vec![],
-    };
-    let grid = GridEntry {
-        name: String::new(),
-        community: String::new(),
-        community_name: String::new(),
-        subdistrict: String::new(),
-        division: "3301".into(),
-        workers: 1,
-        published_at: Millis(1),
-    };
-    let (policy, grids) = (default_policy(), HashMap::from([("g".to_owned(), grid)]));
+    let (mandate, policy, grids) = (given::mandate(), default_policy(), HashMap::from([("g".to_owned(), given::grid("3301"))]));
     let context = Context {
         now: Millis(DAY_0 + 3 * DAY_MS),
         clock: Clock::Wall,

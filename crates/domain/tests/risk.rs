@@ -72,19 +72,8 @@ impl World {
     }
 
     fn screened_at(&mut self, at: Millis, now: Millis) {
-        let action = Action {
-            action_id: format!("a{}", at.0).into(),
-            task_id: self.task.task_id.clone(),
-            actor: "w-1".into(),
-            supervisor: false,
-            action: ActionKind::Outcome,
-            outcome: Some(Outcome::Screened),
-            to_grid: None,
-            note: None,
-            register: None,
-            at: Some(at),
-            received_at: now,
-        };
+        let given = given::action(&format!("a{}", at.0), &self.task.task_id, ActionKind::Outcome, now);
+        let action = Action { outcome: Some(Outcome::Screened), at: Some(at), ..given };
         self.apply(&Input::Action(&action), now);
         assert_eq!(self.task.answers.last().unwrap().status, 200);
     }

@@ -6,23 +6,14 @@
 use domain::Clock;
 use domain::household::{self, Context, Effects, Entry, Input, due};
 use domain::policy::default_policy;
-use events::time::{DAY_MS, HOUR_MS};
+use events::time::HOUR_MS;
 use events::*;
 use std::collections::HashMap;
-
-const DAY_0: i64 = 20_000 * DAY_MS;
-
-fn day(day: f64) -> Millis {
-    Millis(DAY_0 + (day * DAY_MS as f64).round() as i64)
-}
+use testkit::given;
+use testkit::house::{day, signal};
 
 fn apply(task: &mut Task, input: &Input<'_>, now: Millis, clock: Clock) -> Effects {
-    let text = "id='m'\nversion=1\ntitle='t'\nlegal_basis='l'\nissued_by='i'\npurposes=['p']\nsources=['*']\nfields=['*']\ndivisions=['*']\n\
-                max_households=9\nvalid_from='2020-01-01T00:00:00Z'\nvalid_until='2030-01-01T00:00:00Z'";
-    let mandate = domain::mandate::from_toml(text).unwrap();
-    let (name, community, community_name, subdistrict) = (String::new(), String::new(), String::new(), String::new());
-    let grid = GridEntry { name, community, community_name, subdistrict, division: "3301".into(), workers: 1, published_at: Millis(1) };
-    let (policy, grids) = (default_policy(), HashMap::from([("g1".to_owned(), grid)]));
+    let (mandate, policy, grids) = (given::mandate(), default_policy(), HashMap::from([("g1".to_owned(), given::grid("3301"))]));
     let entry = Some(Entry { version: 1, grid: "g1" });
     let context = Context { now, clock, policy: &policy, mandate: Some(&mandate), entry, grids: &grids, settled: true };
     let effects = household::apply(task, input, &context);
@@ -30,52 +21,17 @@ fn apply(task: &mut Task, input: &Input<'_>, now: Millis, clock: Clock) -> Effec
     effects
 }
 
-fn signal(kind: SourceKind, number: u8, at: Millis) -> Signal {
-    Signal {
-        event_id: Fixed16([number; 16]),
-        kind,
-        observed_at: at,
-        received_at: at,
-        appended_at: at,
-        digest: i64::from(number),
-        direction: Direction::In,
-        origin_division: None,
-        late: None,
-        taken_at: Millis(0),
-        code: None,
-        episode: 0,
-        count: -1,
-        screened: false,
-        came_along: false,
-    }
-}
-
 /// Somebody is seen and arrives at once.
 fn seen(task: &mut Task, kind: SourceKind, number: u8, at: Millis) -> Effects {
-    let here = Here { declared: None, signals: vec![signal(kind, number, at)], pushed_out: vec![], covers: vec![] };
-    let arrival = Arrival { traveller: "t".into(), version: 1, message: ArrivalMessage::Here(here) };
-    apply(task, &Input::Arrival(&arrival), at, Clock::Wall)
+    apply(task, &Input::Arrival(&given::here("t", vec![signal(kind, number, at)])), at, Clock::Wall)
 }
 
 fn release(task: &mut Task, at: Millis) {
-    let arrival = Arrival { traveller: "t".into(), version: 1, message: ArrivalMessage::Release(Release { at }) };
-    apply(task, &Input::Arrival(&arrival), at, Clock::Wall);
+    apply(task, &Input::Arrival(&given::release("t", at)), at, Clock::Wall);
 }
 
 fn acts(task: &mut Task, action: ActionKind, outcome: Option<Outcome>, at: Millis) -> Effects {
-    let action = Action {
-        action_id: format!("a{}", at.0).into(),
-        task_id: task.task_id.clone(),
-        actor: "w-1".into(),
-        supervisor: false,
-        action,
-        outcome,
-        to_grid: None,
-        note: None,
-        at: None,
-        received_at: at,
-        register: None,
-    };
+    let action = Action { outcome, ..given::action(&format!("a{}", at.0), &task.task_id, action, at) };
     let effects = apply(task, &Input::Action(&action), at, Clock::Wall);
     assert_eq!(task.answers.last().unwrap().status, 200);
     effects

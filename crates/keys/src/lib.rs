@@ -17,6 +17,6 @@ pub use files::FileError;
 pub use keyring::{Keyring, KeyringError};
 pub use mandate::MandateKeys;
 pub use pii::Pii;
-pub use seal::OpenError;
+pub use seal::{OpenError, random};
 pub use sign_in::{Actor, Role, Scope, SignIn};
 pub use tokens_file::{Entry, SourceEntry, SupervisorEntry, TokensError, TokensFile, WorkerEntry};

@@ -204,7 +204,7 @@ async fn which_screening_answers_it_is_shown_and_that_a_risen_risk_would_change_
         assert_eq!(asked.covers.iter().map(|cover| (cover.answers, cover.risk_has_risen)).collect::<Vec<_>>(), [(answers, !answers)]);
         let first = asked.table.iter().find(|row| row.applies).unwrap();
         assert_eq!((first.row, first.code), if answers { (7, "covered") } else { (12, "opened") });
-        assert_eq!(asked.table.len(), Row::TABLE.len());
+        assert_eq!(asked.table.len(), Row::table().count());
         assert_eq!(trace.household.as_ref().unwrap().answers.len(), 1);
         let (english, chinese) = (trace.text(ops::Language::English), trace.text(ops::Language::Chinese));
         for text in [&english, &chinese] {

@@ -3,13 +3,14 @@
 
 use crate::outgoing::{self, Outgoing};
 use crate::site::Site;
+use domain::household::Row;
 use domain::limits::SIGNALS_MAX;
 use domain::{Clock, mandate, resolve, traveller};
 use eventlog::Record;
 use eventlog::owner::{Desk, Logic};
 use events::records::{Arrival, ArrivalMessage, CheckpointPassage, HighwayEntrance, Return, ReturnMessage, TelecomMovement, Traveller};
 use events::topics::{CHECKPOINT, HIGHWAY, IDENTIFIERS, RETURNS, TELECOM, split_key};
-use events::{Code, Codec, CodecError, Decision, Event, EventHead, Fixed16, Identifier, Mandate, Millis, Signal, Text, Token, ids};
+use events::{Code, Codec, CodecError, Decision, Event, EventHead, Identifier, Mandate, Millis, Signal, Text, Token, ids};
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use std::borrow::Cow;
@@ -118,7 +119,7 @@ impl Travellers {
         key.push_str(head.mandate);
         key.push('/');
         if ids::write_traveller_id(head.identifiers, declared_grid, &mut key) {
-            let signal = signal(&event, record.timestamp);
+            let signal = traveller::signal(&event, Millis(record.timestamp));
             match seen.get_mut(key.as_str()) {
                 Some(journey) => journey.signals.push(signal),
                 None => drop(seen.insert(Arc::from(key.as_str()), self.journey(&key, &head, signal, desk))),
@@ -311,31 +312,6 @@ pub fn is_sound(codec: &Codec, topic: &str, value: &[u8]) -> bool {
     }
 }
 
-/// An event as the router keeps it. `appended_at`: when the log took it, in milliseconds.
-fn signal(event: &Event, appended_at: i64) -> Signal {
-    let head = event.head();
-    let mut tokens = Vec::with_capacity(head.identifiers.len() * 16);
-    head.identifiers.iter().for_each(|identifier| tokens.extend_from_slice(&identifier.token.0));
-    let digest = ids::digest64(&[head.source.as_bytes(), head.seen_at.as_bytes(), &head.observed_at.0.to_be_bytes(), &tokens]);
-    Signal {
-        event_id: Fixed16(head.event_id.0),
-        kind: event.kind(),
-        observed_at: head.observed_at,
-        received_at: head.received_at,
-        appended_at: Millis(appended_at),
-        digest,
-        direction: head.direction,
-        origin_division: head.origin_division.map(Into::into),
-        late: None,
-        taken_at: Millis(0),
-        code: None,
-        episode: 0,
-        count: -1,
-        screened: false,
-        came_along: false,
-    }
-}
-
 /// The keeper asks first, and writes no record.
 fn mandate_ended(head: &EventHead<'_>, policy: i64, now: i64) -> Decision {
     Decision {
@@ -343,7 +319,7 @@ fn mandate_ended(head: &EventHead<'_>, policy: i64, now: i64) -> Decision {
         mandate: head.mandate.into(),
         code: Code::MandateEnded,
         revision: 0,
-        reason: "no mandate was in force".into(),
+        reason: Row::MandateEnded.reason().into(),
         grid: None,
         task_id: None,
         policy,

@@ -14,6 +14,7 @@ use events::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use testkit::given;
 use testkit::histories::{self, Act, Sighting, Step};
 use tokio_util::sync::CancellationToken;
 
@@ -289,19 +290,8 @@ impl World {
         let (household, task_id) = self.first_tasks[act.event].clone();
         self.actions += 1;
         let action_id = Text::new(format!("action-{}", self.actions));
-        let action = Action {
-            action_id: action_id.clone(),
-            task_id,
-            action: act.action,
-            outcome: act.outcome,
-            to_grid: act.to_grid.map(Text::new),
-            note: None,
-            at: Some(moment(act.day)),
-            actor: "w".into(),
-            supervisor: false,
-            received_at: Millis(0),
-            register: None,
-        };
+        let given = given::action(&action_id, &task_id, act.action, Millis(0));
+        let action = Action { outcome: act.outcome, to_grid: act.to_grid.map(Text::new), at: Some(moment(act.day)), ..given };
         self.publish(ACTIONS, &household, &action).await;
         let answer = |world: &World| world.tasks.get(&household)?.answers.iter().find(|answer| answer.action_id == action_id).cloned();
         self.until("an answer", |world| answer(world).is_some()).await?;
@@ -321,19 +311,8 @@ impl World {
         let (place, task_id) = (task.household.clone(), task.task_id.clone());
         self.actions += 1;
         let action_id = Text::new(format!("action-{}", self.actions));
-        let action = Action {
-            action_id: action_id.clone(),
-            task_id,
-            action: ActionKind::Register,
-            outcome: None,
-            to_grid: None,
-            note: None,
-            at: None,
-            actor: "w".into(),
-            supervisor: false,
-            received_at: Millis(0),
-            register: Some(Registration { household: household.into(), travellers }),
-        };
+        let register = Some(Registration { household: household.into(), travellers });
+        let action = Action { register, ..given::action(&action_id, &task_id, ActionKind::Register, Millis(0)) };
         if !place.starts_with('~') && place != household {
             self.publish(ACTIONS, &household_key("m", &place), &action).await;
         }

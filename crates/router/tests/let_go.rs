@@ -12,6 +12,7 @@ use events::*;
 use router::{HOUSEHOLD_INPUTS, Households, Site};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use testkit::given;
 
 const KEY: &str = "m/A";
 const EVENT: EventId = EventId([7; 16]);
@@ -36,30 +37,10 @@ impl World {
     /// The traveller comes with one signal, and must go at once.
     async fn new() -> World {
         let site = Site::told(Schemas::open("").await.unwrap(), Clock::Wall, 1);
-        let signal = Signal {
-            event_id: Fixed16(EVENT.0),
-            kind: SourceKind::Checkpoint,
-            observed_at: Millis(1000),
-            received_at: Millis(1000),
-            appended_at: Millis(1000),
-            digest: 1,
-            direction: Direction::In,
-            origin_division: None,
-            late: None,
-            taken_at: Millis(0),
-            code: None,
-            episode: 0,
-            count: -1,
-            screened: false,
-            came_along: false,
-        };
-        let here = Here { declared: None, signals: vec![signal], pushed_out: vec![], covers: vec![] };
-        let messages = [ArrivalMessage::Here(here), ArrivalMessage::Release(Release { at: Millis(1000) })];
-        let input = |(offset, message)| {
-            let arrival = Arrival { traveller: "t".into(), version: 1, message };
-            record(KEY, Some(Codec::built_in().encode(&arrival).into()), offset)
-        };
-        let inputs = (0..).zip(messages).map(input).collect();
+        let signal = Signal { event_id: EVENT.fixed(), ..given::signal(SourceKind::Checkpoint, 1, Millis(1000)) };
+        let arrivals = [given::here("t", vec![signal]), given::release("t", Millis(1000))];
+        let input = |(offset, arrival)| record(KEY, Some(Codec::built_in().encode(&arrival).into()), offset);
+        let inputs = (0..).zip(arrivals).map(input).collect();
         World { site, stored: vec![], inputs, said: vec![] }
     }
 

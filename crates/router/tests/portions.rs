@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::World;
+use common::{DeafTo, World};
 use domain::policy::from_toml;
 use eventlog::owner::Command;
 use events::*;
@@ -23,8 +23,8 @@ fn policy(zones: &str, version: i64) -> Policy {
 }
 
 /// Everybody waits: from where they come is no zone.
-async fn everybody_waits(tells_time: bool) -> World {
-    let mut world = World::new(tells_time).await;
+async fn everybody_waits(deaf_to: DeafTo) -> World {
+    let mut world = World::new(deaf_to).await;
     let commands = world.policy(&policy("", 1));
     world.perform(commands).await;
     for number in 0..HOUSEHOLDS {
@@ -46,7 +46,7 @@ fn open(world: &World) -> usize {
 
 #[tokio::test]
 async fn a_zone_that_rises_makes_every_visit_that_it_should_a_portion_at_a_time() {
-    let mut world = everybody_waits(true).await;
+    let mut world = everybody_waits(DeafTo::Nothing).await;
     let commands = world.policy(&policy("3301 = \"high\"", 2));
     world.perform(commands).await;
     assert_eq!((judged_by(&world, 2), open(&world)), (HOUSEHOLDS, HOUSEHOLDS));
@@ -58,7 +58,7 @@ async fn a_zone_that_rises_makes_every_visit_that_it_should_a_portion_at_a_time(
 /// The null control: where the loop is not told the time, only the first portion is judged.
 #[tokio::test]
 async fn without_being_told_the_time_most_are_left() {
-    let mut world = everybody_waits(false).await;
+    let mut world = everybody_waits(DeafTo::Time).await;
     let commands = world.policy(&policy("3301 = \"high\"", 2));
     world.perform(commands).await;
     assert!((1..HOUSEHOLDS / 10).contains(&judged_by(&world, 2)), "{}", judged_by(&world, 2));
@@ -78,7 +78,7 @@ async fn until_said(world: &mut World, number: u64, commands: Vec<Command>) -> u
 
 #[tokio::test]
 async fn a_fresh_arrival_does_not_wait_for_all_of_them() {
-    let mut world = everybody_waits(true).await;
+    let mut world = everybody_waits(DeafTo::Nothing).await;
     let mut commands = world.policy(&policy("3301 = \"high\"", 2));
     let (number, more) = world.sees("m/A", SourceKind::Checkpoint, Some("330106"));
     commands.extend(more);
@@ -90,7 +90,7 @@ async fn a_fresh_arrival_does_not_wait_for_all_of_them() {
 
 #[tokio::test]
 async fn who_comes_in_before_its_turn_is_judged_by_what_is_newest_first() {
-    let mut world = everybody_waits(true).await;
+    let mut world = everybody_waits(DeafTo::Nothing).await;
     let first = |world: &World, number: usize| world.task(&key(number)).stays[0].signals[0].clone();
     let mut commands = world.policy(&policy("3301 = \"high\"", 2));
     let late: Vec<usize> = (0..HOUSEHOLDS).filter(|number| world.task(&key(*number)).judged_by.policy == 1).collect();
@@ -106,7 +106,7 @@ async fn who_comes_in_before_its_turn_is_judged_by_what_is_newest_first() {
 
 #[tokio::test]
 async fn a_change_during_a_change_counts_for_everybody() {
-    let mut world = everybody_waits(true).await;
+    let mut world = everybody_waits(DeafTo::Nothing).await;
     let mut commands = world.policy(&policy("3301 = \"high\"", 2));
     let first = judged_by(&world, 2);
     commands.extend(world.policy(&policy("3302 = \"high\"", 3)));
@@ -117,7 +117,7 @@ async fn a_change_during_a_change_counts_for_everybody() {
 
 #[tokio::test]
 async fn what_an_owner_leaves_the_next_one_does() {
-    let mut world = everybody_waits(true).await;
+    let mut world = everybody_waits(DeafTo::Nothing).await;
     let commands = world.policy(&policy("3301 = \"high\"", 2));
     world.obey(commands.into()).await;
     assert!(judged_by(&world, 2) < HOUSEHOLDS / 4);

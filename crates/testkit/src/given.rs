@@ -1,7 +1,10 @@
-//! What a test of one household begins with: a mandate, a grid, a signal as an agency's event makes it. What a test does not name has
-//! one value everywhere.
+//! What a test of one household begins with: a mandate, a grid, an entry, a signal as an agency's event makes it, what keepers and workers
+//! send. What a test does not name has one value everywhere; what it names otherwise it says by struct update.
 
-use events::{Direction, Fixed16, GridEntry, Mandate, MandateState, Millis, Signal, SourceKind};
+use events::{
+    Action, ActionKind, Arrival, ArrivalMessage, Direction, Fixed16, GridEntry, Here, HouseholdEntry, Mandate, MandateState, Millis,
+    Release, Signal, SourceKind,
+};
 
 /// Mandate `m`, of all divisions and sources, in force for ever.
 pub fn mandate() -> Mandate {
@@ -59,4 +62,37 @@ pub fn signal(kind: SourceKind, number: u64, at: Millis) -> Signal {
         screened: false,
         came_along: false,
     }
+}
+
+/// A traveller is here with these signals, at its first place.
+pub fn here(traveller: &str, signals: Vec<Signal>) -> Arrival {
+    let here = Here { declared: None, signals, pushed_out: vec![], covers: vec![] };
+    Arrival { traveller: traveller.into(), version: 1, message: ArrivalMessage::Here(here) }
+}
+
+/// A traveller must be let go from its first place.
+pub fn release(traveller: &str, at: Millis) -> Arrival {
+    Arrival { traveller: traveller.into(), version: 1, message: ArrivalMessage::Release(Release { at }) }
+}
+
+/// A worker does something with a task, now, and at this moment the inbox takes it.
+pub fn action(action_id: &str, task_id: &str, action: ActionKind, received_at: Millis) -> Action {
+    Action {
+        action_id: action_id.into(),
+        task_id: task_id.into(),
+        action,
+        outcome: None,
+        to_grid: None,
+        note: None,
+        at: None,
+        actor: "w-1".into(),
+        supervisor: false,
+        received_at,
+        register: None,
+    }
+}
+
+/// The registry has a household in this grid.
+pub fn entry(version: i64, grid: &str) -> HouseholdEntry {
+    HouseholdEntry { version, grid: grid.into(), address: None, contact: None }
 }

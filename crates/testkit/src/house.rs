@@ -3,6 +3,7 @@
 //! It knows the core's inputs and nothing of logs. What it makes up (a mandate, two grids inside it and one outside, a default policy)
 //! stands here once.
 
+use crate::given;
 use domain::Clock;
 use domain::household::{self, Context, Effects, Entry, Input};
 use domain::policy::default_policy;
@@ -17,49 +18,9 @@ pub fn day(day: f64) -> Millis {
     Millis(DAY_0 + (day * DAY_MS as f64).round() as i64)
 }
 
-/// A mandate for divisions that begin with 3301, in force for years around [`day`] 0.
-///
-/// # Panics
-/// Never: its text is its own.
-#[expect(clippy::expect_used, reason = "the text above is a mandate")]
-pub fn mandate() -> Mandate {
-    let text = "id='m'\nversion=1\ntitle='t'\nlegal_basis='l'\nissued_by='i'\npurposes=['p']\nsources=['*']\nfields=['*']\n\
-                divisions=['3301']\nmax_households=9\nvalid_from='2020-01-01T00:00:00Z'\nvalid_until='2030-01-01T00:00:00Z'";
-    domain::mandate::from_toml(text).expect("a mandate")
-}
-
-/// A grid of a division.
-pub fn grid(division: &str) -> GridEntry {
-    GridEntry {
-        name: String::new(),
-        community: format!("{division}001001"),
-        community_name: String::new(),
-        subdistrict: format!("{division}001"),
-        division: division.into(),
-        workers: 1,
-        published_at: Millis(1),
-    }
-}
-
 /// A signal as the keeper sends it: of this number, seen and received at this moment.
 pub fn signal(kind: SourceKind, number: u8, at: Millis) -> Signal {
-    Signal {
-        event_id: Fixed16([number; 16]),
-        kind,
-        observed_at: at,
-        received_at: at,
-        appended_at: at,
-        digest: i64::from(number),
-        direction: Direction::In,
-        origin_division: None,
-        late: None,
-        taken_at: Millis(0),
-        code: None,
-        episode: 0,
-        count: -1,
-        screened: false,
-        came_along: false,
-    }
+    Signal { event_id: Fixed16([number; 16]), ..given::signal(kind, number.into(), at) }
 }
 
 /// A household, and what surrounds it.
@@ -92,8 +53,8 @@ impl House {
             now: day(0.0),
             clock: Clock::Wall,
             policy: default_policy(),
-            mandate: mandate(),
-            grids: grids.map(|(code, division)| (code.to_owned(), grid(division))).into(),
+            mandate: Mandate { divisions: vec!["3301".into()], ..given::mandate() },
+            grids: grids.map(|(code, division)| (code.to_owned(), given::grid(division))).into(),
             entry: (!name.starts_with('~')).then_some((1, "g1")),
             is_heard: true,
             actions: 0,
@@ -132,8 +93,7 @@ impl House {
     /// This signal of a traveller arrives now.
     pub fn arrives(&mut self, traveller: &str, signal: Signal) -> Option<Code> {
         let id = EventId(signal.event_id.0);
-        let here = Here { declared: None, signals: vec![signal], pushed_out: vec![], covers: vec![] };
-        let effects = self.here(traveller, 1, here);
+        let effects = self.apply(&Input::Arrival(&given::here(traveller, vec![signal])));
         effects.decisions.iter().rfind(|said| said.event_id == id).map(|said| said.code)
     }
 
@@ -157,8 +117,7 @@ impl House {
 
     /// A keeper says that a traveller must be let go.
     pub fn lets_go(&mut self, traveller: &str) -> Effects {
-        let message = ArrivalMessage::Release(Release { at: self.now });
-        self.apply(&Input::Arrival(&Arrival { traveller: traveller.into(), version: 1, message }))
+        self.apply(&Input::Arrival(&given::release(traveller, self.now)))
     }
 
     /// What was last said of a signal of this number that is here.
@@ -170,19 +129,8 @@ impl House {
     /// An action on the present task, by a worker, or by a supervisor where the name begins with s; `change` makes it another.
     pub fn action(&mut self, actor: &str, action: ActionKind, change: impl FnOnce(&mut Action)) -> Action {
         self.actions += 1;
-        let mut action = Action {
-            action_id: format!("action-{}", self.actions).into(),
-            task_id: self.task.task_id.clone(),
-            action,
-            outcome: None,
-            to_grid: None,
-            note: None,
-            at: None,
-            actor: actor.into(),
-            supervisor: actor.starts_with('s'),
-            received_at: self.now,
-            register: None,
-        };
+        let given = given::action(&format!("action-{}", self.actions), &self.task.task_id, action, self.now);
+        let mut action = Action { actor: actor.into(), supervisor: actor.starts_with('s'), ..given };
         change(&mut action);
         action
     }

@@ -9,10 +9,15 @@ use events::{Arrival, ArrivalMessage, Code, Here, Left, Millis, PushedOut, Signa
 /// Off only in a null control.
 const DEDUPES: bool = !cfg!(feature = "no-dedupe");
 
+/// What a keeper says of this version is out of date: the household has a later one, or has let go of this one.
+fn is_past(stay: &Stay, version: i64) -> bool {
+    version < stay.version || version == stay.version && !is_here(stay)
+}
+
 /// Whether this lets go of a traveller who is here: not where it is repeated, late, or of somebody unknown.
 pub fn lets_go(task: &Task, arrival: &Arrival) -> bool {
-    let is_here = |stay: &Stay| stay.traveller == arrival.traveller && is_here(stay) && arrival.version >= stay.version;
-    matches!(arrival.message, ArrivalMessage::Release(_)) && task.stays.iter().any(is_here)
+    let leaves = |stay: &Stay| stay.traveller == arrival.traveller && is_here(stay) && !is_past(stay, arrival.version);
+    matches!(arrival.message, ArrivalMessage::Release(_)) && task.stays.iter().any(leaves)
 }
 
 impl Household<'_> {
@@ -26,9 +31,7 @@ impl Household<'_> {
 
     /// Of a version lower than it has, or that it has let go: nothing. Else the traveller is here, signals and covers merged.
     fn here_is(&mut self, found: Option<usize>, arrival: &Arrival, here: &Here) {
-        if let Some(stay) = found.map(|at| &self.task.stays[at])
-            && (arrival.version < stay.version || arrival.version == stay.version && !is_here(stay))
-        {
+        if found.is_some_and(|at| is_past(&self.task.stays[at], arrival.version)) {
             return;
         }
         let stay_at = found.unwrap_or_else(|| {
@@ -134,9 +137,7 @@ impl Household<'_> {
     /// Of a version lower than it has, or let go: nothing, but that what it changed for the others is said again. Else, also where the
     /// traveller is unknown, it is let go.
     fn release(&mut self, found: Option<usize>, arrival: &Arrival) {
-        if let Some(stay) = found.map(|at| &self.task.stays[at])
-            && (arrival.version < stay.version || arrival.version == stay.version && !is_here(stay))
-        {
+        if found.is_some_and(|at| is_past(&self.task.stays[at], arrival.version)) {
             return self.say_all_again();
         }
         let now = self.now();

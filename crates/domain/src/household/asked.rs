@@ -12,7 +12,7 @@ use events::{Cover, EventId, Level, Millis, Task};
 pub struct Asked {
     /// The level of its recent stay; `None`: in no zone.
     pub level: Option<Level>,
-    /// Each row of [`Row::TABLE`], and whether it applies.
+    /// Each row of [`Row::table`], and whether it applies.
     pub rows: Vec<(Row, bool)>,
     /// The screenings of the household, then those of its traveller.
     pub covers: Vec<CoverAsked>,
@@ -52,7 +52,7 @@ pub fn asked(task: &Task, event: EventId, context: &Context<'_>) -> Option<Asked
     let own = task.stays[stay_at].covers.iter().filter(|cover| !task.covers.contains(cover)).map(|cover| of(cover, false));
     Some(Asked {
         level,
-        rows: Row::TABLE.into_iter().map(|row| (row, household.applies(row, at))).collect(),
+        rows: Row::table().map(|row| (row, household.applies(row, at))).collect(),
         covers: covers.chain(own).collect(),
         is_evidence: matches!(task.state, events::TaskState::Open | events::TaskState::Claimed) && household.is_evidence(at),
         counts_until: Millis(signal.observed_at.0 + household.window_ms()),

@@ -116,6 +116,8 @@ impl Household<'_> {
             return self.move_start();
         }
         self.end(TaskState::Withdrawn);
+        // What was over before that episode may be live again, and declares another grid.
+        self.choose_grid();
         for at in stood_on {
             let signal = self.signal(at);
             if !signal.screened && signal.late != Some(true) && !self.is_over(signal.observed_at) {

@@ -14,7 +14,7 @@ pub(super) type Reason = &'static str;
 impl Household<'_> {
     /// Rows 4 to 12: the first that applies.
     pub(super) fn judge(&self, at: At) -> (Code, Reason) {
-        let row = Row::TABLE.into_iter().find(|row| self.applies(*row, at)).unwrap_or(Row::Opens);
+        let row = Row::table().find(|row| self.applies(*row, at)).unwrap_or(Row::Opens);
         (row.code(), row.reason())
     }
 

@@ -36,21 +36,7 @@ pub enum Row {
 }
 
 impl Row {
-    /// What is asked of a signal, in this order.
-    pub const TABLE: [Row; 11] = [
-        Row::LeftArea,
-        Row::OutOfArea,
-        Row::Late,
-        Row::Covered,
-        Row::Over,
-        Row::JoinsOpen,
-        Row::NoGrid,
-        Row::WrongHousehold,
-        Row::BelowMatch,
-        Row::Alone,
-        Row::Opens,
-    ];
-    /// All that may be said. Row 1 says again what was said.
+    /// All that may be said, in the table's order. Row 1 says again what was said.
     pub const ALL: [Row; 14] = [
         Row::MandateEnded,
         Row::Duplicate,
@@ -67,6 +53,11 @@ impl Row {
         Row::Opens,
         Row::Waited,
     ];
+
+    /// What is asked of a signal, in this order; the others are said of an event, or of what waited.
+    pub fn table() -> impl Iterator<Item = Row> {
+        Row::ALL.into_iter().filter(|row| !matches!(row, Row::MandateEnded | Row::Duplicate | Row::Waited))
+    }
 
     /// Its number in the table.
     pub fn number(self) -> u8 {
@@ -143,6 +134,6 @@ mod tests {
         }
         assert_eq!(Row::of(Code::Covered, "words of an older version"), Some(Row::Covered));
         assert_eq!(Row::of(Code::Joined, "words of an older version"), None);
-        assert!(Row::TABLE.is_sorted_by_key(|row| row.number()));
+        assert!(Row::table().is_sorted_by_key(Row::number));
     }
 }

@@ -1,11 +1,12 @@
-//! One owner of households on the simulated log, moved by hand: what it wants is done, and what is in its partition is told to it.
+//! One real owner of households on the simulated log, moved by hand, with `clock = "wall"`: what it wants is done, and what is in its
+//! partition is told to it. Its positions, read back, are all that moves its now.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use domain::Clock;
 use eventlog::owner::{Command, Desk, Event, Logic, Owner, Rules};
 use eventlog::schemas::Schemas;
 use eventlog::simulated::Simulated;
-use eventlog::{Batch, From, Log, Reader, Record as LogRecord};
+use eventlog::{Append, Batch, From, Log, Reader, Record as LogRecord};
 use events::time::{DAY_MS, HOUR_MS};
 use events::topics::*;
 use events::*;
@@ -14,8 +15,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use testkit::given;
 
-/// The loop as it is, or the null control: nobody tells it the time.
-pub struct Loop(Households, bool);
+/// The household that is registered from the beginning.
+pub const KEY: &str = "m/A";
+
+/// The loop as it is, or a null control, which is deaf to something.
+pub struct Loop(Households, DeafTo);
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum DeafTo {
+    Nothing,
+    Time,
+    Actions,
+}
 
 impl Logic for Loop {
     fn take_over(&mut self, desk: &mut Desk<'_>) {
@@ -23,7 +34,7 @@ impl Logic for Loop {
     }
 
     fn apply(&mut self, topic: &str, records: &mut dyn Iterator<Item = &LogRecord>, desk: &mut Desk<'_>) -> usize {
-        self.0.apply(topic, records, desk)
+        if self.1 == DeafTo::Actions && topic == ACTIONS { records.count() } else { self.0.apply(topic, records, desk) }
     }
 
     fn changed(&mut self, topic: &str, keys: &[String], desk: &mut Desk<'_>) {
@@ -31,7 +42,7 @@ impl Logic for Loop {
     }
 
     fn time(&mut self, desk: &mut Desk<'_>) {
-        if self.1 {
+        if self.1 != DeafTo::Time {
             self.0.time(desk);
         }
     }
@@ -49,30 +60,45 @@ pub struct World {
     site: Arc<Site>,
     pub owner: Owner<Loop>,
     pub codec: Codec,
+    /// What it has said of events.
     pub sent: Vec<Decision>,
+    /// What it has written of identifiers, by their keys.
+    pub links: Vec<(String, Option<IdentifierLink>)>,
     /// Keys of own records, in the order in which they were appended; by append.
     pub written: Vec<Vec<String>>,
     /// The log's time, and that at the beginning.
     pub now: i64,
     day_0: i64,
     offset: i64,
-    tells_time: bool,
+    deaf_to: DeafTo,
 }
 
 impl World {
     /// Household A of grid g1 is registered, and so is whoever is named by `entry`.
-    pub async fn new(tells_time: bool) -> World {
-        let log = Simulated::new(1);
+    pub async fn new(deaf_to: DeafTo) -> World {
+        World::with(deaf_to, None).await
+    }
+
+    /// An owner that finds this record of household A.
+    pub async fn over(task: &Task) -> World {
+        World::with(DeafTo::Nothing, Some(task)).await
+    }
+
+    async fn with(deaf_to: DeafTo, task: Option<&Task>) -> World {
+        let (log, codec) = (Simulated::new(1), Codec::built_in());
         log.create_topics(&eventlog::site_topics(1)).await.unwrap();
+        if let Some(task) = task {
+            let value = Some(codec.encode(task).into());
+            log.append(vec![Append { topic: TASKS.into(), partition: 0, key: KEY.into(), value, ..Append::default() }]).await.unwrap();
+        }
         let site = Site::told(Schemas::open("").await.unwrap(), Clock::Wall, 1);
         let own = log.read(vec![From { topic: TASKS.into(), partition: 0, offset: 0 }]).await.unwrap();
-        let (owner, commands) = owner(&site, tells_time, "c1");
-        let codec = Codec::built_in();
-        let (sent, written) = (vec![], vec![]);
-        let mut world = World { log, own, tail: 0, site, owner, codec, sent, written, now: 0, day_0: 0, offset: 0, tells_time };
-        world.tell(GRIDS, "g1", world.codec.encode(&given::grid("3301")));
-        world.tell(MANDATES, "m", world.codec.encode(&given::mandate()));
-        world.entry("m/A");
+        let (owner, commands) = owner(&site, deaf_to, "c1");
+        let (sent, links, written) = (vec![], vec![], vec![]);
+        let mut world = World { log, own, tail: 0, site, owner, codec, sent, links, written, now: 0, day_0: 0, offset: 0, deaf_to };
+        world.tell(GRIDS, "g1", Some(world.codec.encode(&given::grid("3301"))));
+        world.tell(MANDATES, "m", Some(world.codec.encode(&given::mandate())));
+        world.entry(KEY);
         world.perform(commands).await;
         assert!(world.owner.is_active());
         world.day_0 = world.now;
@@ -81,26 +107,32 @@ impl World {
 
     /// Another owner of the same partition takes over; this one has died.
     pub async fn next_owner(&mut self) {
-        let (owner, commands) = owner(&self.site, self.tells_time, "c2");
+        let (owner, commands) = owner(&self.site, self.deaf_to, "c2");
         self.own = self.log.read(vec![From { topic: TASKS.into(), partition: 0, offset: 0 }]).await.unwrap();
         (self.owner, self.tail) = (owner, 0);
         self.perform(commands).await;
         assert!(self.owner.is_active());
     }
 
-    fn tell(&self, topic: &str, key: &str, value: Vec<u8>) {
+    fn tell(&self, topic: &str, key: &str, value: Option<Vec<u8>>) {
         self.site.take(topic, &record(key, value, 0, 0)).unwrap();
     }
 
     /// A household of grid g1.
     pub fn entry(&self, key: &str) {
-        let entry = HouseholdEntry { version: 1, grid: "g1".into(), address: None, contact: None };
-        self.tell(HOUSEHOLDS, key, self.codec.encode(&entry));
+        self.tell(HOUSEHOLDS, key, Some(self.codec.encode(&given::entry(1, "g1"))));
+    }
+
+    /// The registry says that household A is in this grid from now on, or has it no more.
+    pub async fn entry_changes(&mut self, version: i64, grid: Option<&str>) {
+        self.tell(HOUSEHOLDS, KEY, grid.map(|grid| self.codec.encode(&given::entry(version, grid))));
+        let commands = self.owner.handle(Event::Changed(HOUSEHOLDS, Arc::new(vec![KEY.to_owned()])));
+        self.perform(commands).await;
     }
 
     /// Another policy is in force. What the owner wants to be done first is left to whoever asks.
     pub fn policy(&mut self, policy: &Policy) -> Vec<Command> {
-        self.tell(POLICIES, POLICY_KEY, self.codec.encode(policy));
+        self.tell(POLICIES, POLICY_KEY, Some(self.codec.encode(policy)));
         self.owner.handle(Event::Changed(POLICIES, Arc::new(vec![POLICY_KEY.to_owned()])))
     }
 
@@ -127,6 +159,10 @@ impl World {
                 Command::Append(number, records) => {
                     let decisions = records.iter().filter(|append| append.topic == DECISIONS);
                     self.sent.extend(decisions.map(|append| self.codec.decode::<Decision>(append.value.as_deref().unwrap()).unwrap()));
+                    for append in records.iter().filter(|append| append.topic == IDENTIFIERS) {
+                        let link = append.value.as_deref().map(|value| self.codec.decode(value).unwrap());
+                        self.links.push((String::from_utf8(append.key.to_vec()).unwrap(), link));
+                    }
                     let own = records.iter().filter(|append| append.topic == TASKS);
                     let own: Vec<String> = own.map(|append| String::from_utf8(append.key.to_vec()).unwrap()).collect();
                     self.written.extend(Some(own).filter(|own| !own.is_empty()));
@@ -170,7 +206,8 @@ impl World {
     pub fn comes(&mut self, topic: &'static str, key: &str, value: Vec<u8>) -> Vec<Command> {
         let (offset, now) = (self.offset, self.now);
         self.offset += 1;
-        let batch = Batch { topic: topic.into(), partition: 0, records: vec![record(key, value, offset, now)], next_offset: offset + 1 };
+        let batch =
+            Batch { topic: topic.into(), partition: 0, records: vec![record(key, Some(value), offset, now)], next_offset: offset + 1 };
         self.owner.handle(Event::Input(batch))
     }
 
@@ -178,9 +215,7 @@ impl World {
     pub fn sees(&mut self, key: &str, kind: SourceKind, origin: Option<&str>) -> (u64, Vec<Command>) {
         let number = self.offset as u64;
         let signal = Signal { origin_division: origin.map(Text::new), ..given::signal(kind, number, Millis(self.now)) };
-        let here = Here { declared: None, signals: vec![signal], pushed_out: vec![], covers: vec![] };
-        let arrival = Arrival { traveller: "t".into(), version: 1, message: ArrivalMessage::Here(here) };
-        let value = self.codec.encode(&arrival);
+        let value = self.codec.encode(&given::here("t", vec![signal]));
         (number, self.comes(ARRIVALS, key, value))
     }
 
@@ -193,20 +228,18 @@ impl World {
 
     /// A worker acts on the visit of household A.
     pub async fn acts(&mut self, action: ActionKind, outcome: Option<Outcome>) {
-        let action = Action {
-            action_id: "a1".into(),
-            task_id: self.task("m/A").task_id,
-            actor: "w-1".into(),
-            supervisor: false,
-            action,
-            outcome,
-            to_grid: None,
-            note: None,
-            register: None,
-            at: None,
-            received_at: Millis(self.now),
-        };
-        let commands = self.comes(ACTIONS, "m/A", self.codec.encode(&action));
+        let action = Action { outcome, ..given::action("a1", &self.task(KEY).task_id, action, Millis(self.now)) };
+        self.acted(&action).await;
+    }
+
+    /// A worker at a door elsewhere says who household A's people are.
+    pub async fn registers(&mut self, register: Registration) {
+        let given = given::action("a2", "a task elsewhere", ActionKind::Register, Millis(self.now));
+        self.acted(&Action { register: Some(register), ..given }).await;
+    }
+
+    async fn acted(&mut self, action: &Action) {
+        let commands = self.comes(ACTIONS, KEY, self.codec.encode(action));
         self.perform(commands).await;
     }
 
@@ -221,12 +254,12 @@ impl World {
     }
 }
 
-fn owner(site: &Arc<Site>, tells_time: bool, claim: &str) -> (Owner<Loop>, Vec<Command>) {
-    let logic = Loop(Households::new(site.clone()), tells_time);
+fn owner(site: &Arc<Site>, deaf_to: DeafTo, claim: &str) -> (Owner<Loop>, Vec<Command>) {
+    let logic = Loop(Households::new(site.clone()), deaf_to);
     Owner::new(TASKS, 0, HOUSEHOLD_INPUTS.to_vec(), Rules::ALL, logic, claim, None)
 }
 
-fn record(key: &str, value: Vec<u8>, offset: i64, timestamp: i64) -> LogRecord {
-    let (key, value) = (key.to_owned().into(), Some(value.into()));
+fn record(key: &str, value: Option<Vec<u8>>, offset: i64, timestamp: i64) -> LogRecord {
+    let (key, value) = (key.to_owned().into(), value.map(Into::into));
     LogRecord { partition: 0, offset, timestamp, key, value, headers: Default::default() }
 }

@@ -8,7 +8,7 @@ pub use bugs::Bug;
 
 use super::city::City;
 use super::oracle::Judge;
-use super::script::{Deed, Finding, MANDATE, Seen, Step, What, token};
+use super::script::{Deed, Finding, MANDATE, Seen, Step, What};
 use super::shrink;
 use super::workers::Crew;
 use bugs::Hand;
@@ -263,7 +263,7 @@ impl Site<'_> {
             }
             self.travellers.insert(id.clone(), traveller::first_record(head.identifiers.to_vec(), declared, place.into()));
         }
-        let signal = self.hand.signal(signal(event, self.now));
+        let signal = self.hand.signal(traveller::signal(event, self.now));
         let Some(record) = self.travellers.get_mut(&id) else { return };
         let message = traveller::events(record, vec![signal]);
         if message.is_none() && self.hand.bug == Some(Bug::CarriedLost) {
@@ -375,29 +375,6 @@ fn names(task: &Task, grid: &str) -> bool {
     let declared = task.stays.iter().filter_map(|stay| stay.declared.as_ref()).map(|declared| &declared.grid);
     let handed_back = task.handed_back.iter().filter_map(|handed_back| handed_back.to_grid.as_ref());
     task.grid.iter().chain(&task.entry_grid).chain(handed_back).chain(declared).any(|name| **name == *grid)
-}
-
-/// An event as the router keeps it.
-fn signal(event: &Event, appended_at: Millis) -> Signal {
-    let head = event.head();
-    let seen = format!("{}{}{}{:?}", head.source, head.seen_at, head.observed_at.0, head.identifiers);
-    Signal {
-        event_id: Fixed16(head.event_id.0),
-        kind: event.kind(),
-        observed_at: head.observed_at,
-        received_at: head.received_at,
-        appended_at,
-        digest: i64::from_be_bytes(std::array::from_fn(|at| token(&seen).0[at])),
-        direction: head.direction,
-        origin_division: head.origin_division.map(Into::into),
-        late: None,
-        taken_at: Millis(0),
-        code: None,
-        episode: 0,
-        count: -1,
-        screened: false,
-        came_along: false,
-    }
 }
 
 /// A judge who wants every visit ended by the clock alone: here each household is told the time when something is due.
