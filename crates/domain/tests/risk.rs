@@ -134,7 +134,7 @@ fn a_zone_changes_priority_and_due_time_of_what_is_open_and_only_to_earlier() {
     assert_eq!((&world.task.task_id, world.task.episode), (&opened, 1));
     // The null control: the same policy once more tells nobody anything.
     let version = world.task.version;
-    assert_eq!(world.policy(CALM, day(0.7)).decisions, vec![]);
+    assert_eq!(world.policy(CALM, day(0.7)).decisions.as_slice(), []);
     assert_eq!(world.task.version, version);
 }
 
@@ -143,7 +143,7 @@ fn a_policy_never_withdraws_a_visit() {
     for harsher in ["match = \"high\"", "match = \"high\"\nweak_sources = [\"checkpoint\"]", "weak_sources = [\"checkpoint\"]"] {
         let mut world = World::new(CALM);
         world.seen(1, Some("330106"), day(0.0));
-        assert_eq!(world.policy(harsher, day(1.0)).decisions, vec![], "{harsher}");
+        assert_eq!(world.policy(harsher, day(1.0)).decisions.as_slice(), [], "{harsher}");
         assert_eq!((world.task.state, world.code(1)), (TaskState::Open, Code::Opened), "{harsher}");
     }
 }
@@ -213,7 +213,7 @@ fn who_was_covered_stays_so_where_the_risk_has_not_risen_or_nobody_asks() {
         (HIGH, CALM.to_owned()),
     ] {
         let mut world = covered(before);
-        assert_eq!(world.policy(&after, day(3.0)).decisions, vec![], "{before:?} {after:?}");
+        assert_eq!(world.policy(&after, day(3.0)).decisions.as_slice(), [], "{before:?} {after:?}");
         assert_eq!((world.code(2), world.task.episode), (Code::Covered, 1), "{before:?} {after:?}");
     }
 }

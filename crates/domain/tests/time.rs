@@ -90,7 +90,7 @@ fn history_10_a_weak_signal_alone_waits_and_makes_no_task() {
     let mut task = household();
     let effects = seen(&mut task, SourceKind::Telecom, 1, day(0.0));
     assert_eq!(effects.decisions[0].code, Code::Held);
-    assert_eq!(time(&mut task, day(14.0)).decisions, vec![]);
+    assert_eq!(time(&mut task, day(14.0)).decisions.as_slice(), []);
     assert_eq!((task.state, task.episode), (TaskState::Waiting, 0));
     // It is over by now: it makes nothing count.
     assert_eq!(seen(&mut task, SourceKind::Telecom, 2, day(14.0)).decisions[0].code, Code::Held);
@@ -161,7 +161,7 @@ fn who_was_let_go_is_forgotten_but_for_the_version() {
     assert!(task.stays[0].first_taken_at.is_some(), "a late screening must find the traveller");
     time(&mut task, day(36.0));
     assert_eq!((task.stays[0].first_taken_at, task.stays[0].version), (None, 1));
-    assert_eq!(seen(&mut task, SourceKind::Checkpoint, 1, day(36.1)).decisions, vec![], "that version was let go");
+    assert_eq!(seen(&mut task, SourceKind::Checkpoint, 1, day(36.1)).decisions.as_slice(), [], "that version was let go");
 }
 
 #[test]

@@ -196,6 +196,8 @@ impl<L: Logic> Owner<L> {
             Event::Own(batch) => self.own(batch, &mut commands),
             Event::Input(batch) => {
                 if let Some(topic) = self.inputs.iter().position(|input| **input == *batch.topic) {
+                    // One that was paused may read them before its own partition: no input is judged at a time before it was appended.
+                    self.now = batch.records.last().map_or(self.now, |newest| self.now.max(newest.timestamp));
                     self.waiting.push(topic, batch);
                     self.pump(&mut commands);
                 }

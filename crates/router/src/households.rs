@@ -212,14 +212,12 @@ impl Households {
         }
     }
 
-    /// Judges these again. `after_take_over`: what stands in the records as unsent is sent again before.
-    fn judge_again(&mut self, keys: Vec<Arc<str>>, after_take_over: bool, desk: &mut Desk<'_>) {
+    /// After a take-over: what stands in the records as unsent is sent again, and all are judged again.
+    fn judge_all(&mut self, keys: Vec<Arc<str>>, desk: &mut Desk<'_>) {
         let mut now = self.begin();
         for key in keys {
             let Some((at, _)) = self.open(&key, &mut now, desk) else { continue };
-            if after_take_over {
-                self.say_unsent(at, &mut now, desk);
-            }
+            self.say_unsent(at, &mut now, desk);
             self.apply_one(at, &Input::Tables, false, &mut now, desk);
             if now.opened.len() >= OPENED_MAX {
                 self.close(&mut now, desk);
@@ -335,7 +333,7 @@ fn say(out: &mut Outgoing, key: &str, effects: Effects, desk: &mut Desk<'_>) {
 impl Logic for Households {
     fn take_over(&mut self, desk: &mut Desk<'_>) {
         let keys = desk.keys().cloned().collect();
-        self.judge_again(keys, true, desk);
+        self.judge_all(keys, desk);
     }
 
     /// An arrival is as old as the event that it comes from.
@@ -362,10 +360,11 @@ impl Logic for Households {
     /// earlier change concerned and that were not looked at yet.
     fn changed(&mut self, topic: &str, keys: &[String], desk: &mut Desk<'_>) {
         if topic == HOUSEHOLDS {
-            let concerned = keys.iter().filter(|key| desk.get(key).is_some()).map(|key| Arc::from(key.as_str())).collect();
-            return self.judge_again(concerned, false, desk);
+            let concerned = keys.iter().filter(|key| desk.get(key).is_some()).map(|key| Arc::from(key.as_str()));
+            self.outstanding.concern_also(concerned);
+        } else {
+            self.outstanding.concern(desk.keys().cloned());
         }
-        self.outstanding.concern(desk.keys().cloned());
         self.judge_portion(PORTION_CHANGED_FIRST, desk);
     }
 

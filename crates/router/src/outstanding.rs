@@ -53,6 +53,14 @@ impl Outstanding {
         self.judged.clear();
     }
 
+    /// Something has changed that concerns these alone; whom an earlier change concerned is still outstanding.
+    pub fn concern_also(&mut self, keys: impl Iterator<Item = Arc<str>>) {
+        for key in keys {
+            self.judged.remove(&key);
+            self.keys.push(key);
+        }
+    }
+
     /// Whether a portion may be begun.
     pub fn may_begin(&mut self) -> bool {
         if self.on_the_way {
@@ -113,6 +121,15 @@ mod tests {
         outstanding.concern(keys(&["a", "b", "c", "d"]));
         assert!(outstanding.comes_in(&"d".into()));
         assert_eq!(rest(&mut outstanding), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_change_that_concerns_a_few_leaves_the_others_outstanding() {
+        let mut outstanding = Outstanding::new(Turns::default());
+        outstanding.concern(keys(&["a", "b"]));
+        outstanding.comes_in(&"a".into());
+        outstanding.concern_also(keys(&["a", "c"]));
+        assert_eq!(rest(&mut outstanding), ["a", "a", "b", "c"], "twice does no harm; never would");
     }
 
     #[test]

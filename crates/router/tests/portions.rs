@@ -1,5 +1,5 @@
-//! A zone's change concerns every household. They are judged again in portions, behind one another, and whoever comes in meanwhile goes
-//! first and is judged by what is newest.
+//! A zone's change concerns every household, an import many. They are judged again in portions, behind one another, and whoever comes in
+//! meanwhile goes first and is judged by what is newest.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
 
@@ -123,4 +123,24 @@ async fn what_an_owner_leaves_the_next_one_does() {
     assert!(judged_by(&world, 2) < HOUSEHOLDS / 4);
     world.next_owner().await;
     assert_eq!((judged_by(&world, 2), open(&world)), (HOUSEHOLDS, HOUSEHOLDS));
+}
+
+fn in_grid(world: &World, grid: &str) -> usize {
+    (0..HOUSEHOLDS).filter(|number| world.task(&key(*number)).grid.as_deref() == Some(grid)).count()
+}
+
+#[tokio::test]
+async fn an_import_that_moves_everybody_is_judged_a_portion_at_a_time_too() {
+    for (deaf_to, all) in [(DeafTo::Nothing, true), (DeafTo::Time, false)] {
+        let mut world = everybody_waits(deaf_to).await;
+        let mut commands = world.entries_change((0..HOUSEHOLDS).map(key).collect(), 2, Some("g2"));
+        assert!((1..HOUSEHOLDS / 10).contains(&in_grid(&world, "g2")), "the first portion alone");
+        let late = (0..HOUSEHOLDS).find(|number| world.task(&key(*number)).grid.as_deref() == Some("g1")).unwrap();
+        let (number, more) = world.sees(&key(late), SourceKind::Highway, None);
+        commands.extend(more);
+        until_said(&mut world, number, commands).await;
+        assert_eq!(world.said(number).unwrap().grid.as_deref(), Some("g2"), "who comes in is judged by what is newest");
+        // The null control: where the loop is not told the time, the others are left.
+        assert_eq!(in_grid(&world, "g2") == HOUSEHOLDS, all, "{}", in_grid(&world, "g2"));
+    }
 }

@@ -1,5 +1,5 @@
-//! What time alone does, through a real owner of households with `clock = "wall"`: its positions, read back, are all that moves its now,
-//! and no input comes.
+//! What time does, through a real owner of households with `clock = "wall"`: where no input comes, its positions, read back, are all that
+//! moves its now.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic: that is how they fail")]
 
@@ -75,4 +75,14 @@ async fn a_claim_lapses_by_the_clock() {
     assert_eq!(world.task(KEY).state, TaskState::Claimed);
     world.until(1.1).await;
     assert_eq!(world.task(KEY).state, TaskState::Open);
+}
+
+/// It may read its inputs before its own partition, whose newest record was of long ago when it was stopped.
+#[tokio::test]
+async fn an_owner_that_was_stopped_judges_nothing_at_a_time_before_it_was_said() {
+    let mut world = World::new(DeafTo::Nothing).await;
+    world.seen(KEY, SourceKind::Checkpoint, None).await;
+    world.sleeps_until(0.3);
+    world.acts(ActionKind::Outcome, Some(Outcome::Screened)).await;
+    assert_eq!(world.task(KEY).screened_at, Some(world.at(0.3)), "the cover lasts from then");
 }

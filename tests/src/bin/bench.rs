@@ -43,7 +43,7 @@ struct Cli {
 async fn main() -> anyhow::Result<ExitCode> {
     let Cli { events, travellers, households, core, pass_through, seed, json } = Cli::parse();
     if core {
-        let report = core_speed::run(events);
+        let report = core_speed::run(events)?;
         return say(&report, report.passes(), json);
     }
     if let Some(bootstrap) = pass_through {

@@ -1,8 +1,8 @@
 //! What workers and supervisors do. Whether they may see the household at all, the inbox has asked; whether it still can be done, is
 //! asked here: the log's order decides between two.
 
-use super::Household;
 use super::signals::is_here;
+use super::{Household, Shown};
 use crate::limits::{ANSWERS_MAX, OUTCOME_AGE_MAX_MS};
 use crate::traveller::add_cover;
 use crate::{Clock, mandate};
@@ -27,7 +27,7 @@ impl Household<'_> {
         let answered = self.act(action);
         let (status, field) = answered.err().unwrap_or((200, None));
         if status == 200 {
-            self.visible = true;
+            self.shown = Shown::Anew;
         }
         self.task.answers.push(Answer {
             action_id: action.action_id.clone(),
@@ -35,7 +35,7 @@ impl Household<'_> {
             field: field.map(Into::into),
             actor: action.actor.clone(),
             at: self.now(),
-            version: self.task.version + i64::from(self.visible),
+            version: self.task.version + i64::from(self.shown != Shown::AsItWas),
         });
         if self.task.answers.len() > ANSWERS_MAX {
             self.task.answers.remove(0);

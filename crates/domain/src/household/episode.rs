@@ -1,8 +1,8 @@
 //! Episodes: a visit opens, ends, expires, is withdrawn. At most one is open.
 
-use super::Household;
 use super::rows::Row;
 use super::signals::At;
+use super::{Household, Shown};
 use crate::limits::GRIDS_MAX;
 use crate::policy;
 use events::time::{DAY_MS, HOUR_MS};
@@ -20,7 +20,7 @@ impl Household<'_> {
     pub(super) fn end(&mut self, state: TaskState) {
         self.task.state = state;
         (self.task.triage, self.task.supervisor) = (false, false);
-        self.visible = true;
+        self.shown = Shown::Anew;
     }
 
     /// The next episode, on the signal and on all that waits here and is live.
@@ -54,7 +54,7 @@ impl Household<'_> {
         (task.assignee, task.outcome, task.screened_at, task.covered_until) = (None, None, None, None);
         (task.triage, task.supervisor) = (false, false);
         task.grids = task.grid.iter().map(|grid| GridStay { grid: grid.clone(), from: now, version: task.version + 1 }).collect();
-        self.visible = true;
+        self.shown = Shown::Anew;
         for other in live {
             if other != at && self.signal(other).code.is_some() {
                 self.task.joined += 1;
@@ -84,14 +84,22 @@ impl Household<'_> {
         });
     }
 
+    /// One more of the set: what was observed behind the start does not move it, and weak ones count by what stands before them.
+    pub(super) fn move_start_to(&mut self, at: At) {
+        let signal = self.signal(at);
+        if !signal.came_along && self.task.start.is_none_or(|start| signal.observed_at < start) {
+            self.move_start();
+        }
+    }
+
     /// The start is computed from the set; what came with a traveller into the open task does not enter.
     pub(super) fn move_start(&mut self) {
-        let Some(start) = self.start_of(self.all_evidence().map(|at| self.signal(at)).filter(|signal| !signal.came_along)) else { return };
+        let Some(start) = self.start_of(self.all_evidence().map(|(_, signal)| signal).filter(|signal| !signal.came_along)) else { return };
         if self.task.start != Some(start) {
             let window = i64::from(self.task.window_days) * DAY_MS;
             self.task.start = Some(start);
             self.task.end = Some(Millis(start.0 + window).max(self.task.due_at.unwrap_or(start)));
-            self.visible = true;
+            self.shown = Shown::Anew;
         }
     }
 
@@ -111,7 +119,7 @@ impl Household<'_> {
         let opens = |at: &At| !self.signal(*at).screened && self.judge(*at).0 == Code::Opened;
         let stands = evidence.iter().any(opens);
         self.task.state = state;
-        self.visible = true;
+        self.shown = Shown::Anew;
         if stands {
             return self.move_start();
         }
@@ -172,7 +180,7 @@ impl Household<'_> {
         if !self.is_open() {
             return;
         }
-        self.visible = true;
+        self.shown = Shown::Anew;
         let now = self.now();
         if let Some(grid) = self.task.grid.clone() {
             self.task.grids.push(GridStay { grid, from: now, version: self.task.version + 1 });

@@ -1,9 +1,9 @@
 //! The table of codes: each is the first that applies. Rows 1 to 3 are in `arrivals.rs`, for what comes from an event alone; what each
 //! row says stands in `rows.rs`.
 
-use super::Household;
 use super::rows::Row;
 use super::signals::At;
+use super::{Household, Shown};
 use crate::{mandate, policy};
 use events::time::HOUR_MS;
 use events::{Code, Decision, Direction, Millis, Outcome, Signal, Stay, TaskState};
@@ -95,11 +95,11 @@ impl Household<'_> {
         }
         if code == Code::Joined && self.is_open() && !self.is_over(self.signal(at).observed_at) {
             self.task.joined += 1;
-            self.visible = true;
+            self.shown = if self.shown == Shown::AsItWas { Shown::OneMore(at) } else { Shown::Anew };
         }
         self.say(at, code, reason);
         if self.is_open() && matches!(code, Code::Opened | Code::Joined) {
-            self.move_start();
+            self.move_start_to(at);
         }
     }
 

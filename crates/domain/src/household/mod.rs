@@ -24,6 +24,9 @@ use events::{
     Action, Arrival, Covered, Decision, GridEntry, IdentifierLink, JudgedBy, Left, Level, Mandate, Millis, Policy, Task, TaskState, Text,
     Token,
 };
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 /// What the household is judged by, besides itself.
 pub struct Context<'a> {
@@ -58,7 +61,7 @@ pub trait Grids {
     fn grid(&self, code: &str) -> Option<&GridEntry>;
 }
 
-impl Grids for std::collections::HashMap<String, GridEntry> {
+impl<S: BuildHasher> Grids for HashMap<String, GridEntry, S> {
     fn grid(&self, code: &str) -> Option<&GridEntry> {
         self.get(code)
     }
@@ -81,7 +84,7 @@ pub enum Input<'a> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
     /// What became of events.
-    pub decisions: Vec<Decision>,
+    pub decisions: SmallVec<[Decision; 1]>,
     /// To the keepers of these travellers.
     pub left: Vec<(Text, Left)>,
     /// To the keepers of these travellers.
@@ -137,8 +140,10 @@ pub fn new_task(mandate: &str, household: &str) -> Task {
 /// Applies one input. A repeated one changes nothing, and what it had to tell is told again.
 pub fn apply(task: &mut Task, input: &Input<'_>, context: &Context<'_>) -> Effects {
     // A record that is judged by all that is newest stays so, whatever comes; a new one is.
-    let current = task.stays.is_empty() && task.episode == 0 || !is_outdated(task, context);
-    let mut household = Household { task, context, out: Effects::default(), visible: false };
+    let is_new = task.stays.is_empty() && task.episode == 0;
+    let (current, grid) = (is_new || !is_outdated(task, context), task.grid.clone());
+    let mut household = Household::new(task, context);
+    household.shows_anew = !current;
     household.expire_if_over();
     match *input {
         Input::Arrival(arrival) => household.arrival(arrival),
@@ -147,7 +152,7 @@ pub fn apply(task: &mut Task, input: &Input<'_>, context: &Context<'_>) -> Effec
         Input::Time => household.time(),
     }
     let effects = household.finish();
-    if current && effects.changed {
+    if current && effects.changed && (is_new || task.grid != grid) {
         task.judged_by = tables::judged_by(task, context);
     }
     effects
@@ -155,9 +160,9 @@ pub fn apply(task: &mut Task, input: &Input<'_>, context: &Context<'_>) -> Effec
 
 /// What stands in the record and was to be told: for the next owner. Decisions only where they may not have been sent.
 pub fn unsent(task: &mut Task, policy: &Policy, now: Millis, clock: Clock) -> Effects {
-    let grids = std::collections::HashMap::new();
+    let grids = HashMap::<String, GridEntry>::new();
     let context = Context { now, clock, policy, mandate: None, entry: None, grids: &grids, settled: false };
-    let mut household = Household { task, context: &context, out: Effects::default(), visible: false };
+    let mut household = Household::new(task, &context);
     if household.task.unsent_decisions {
         household.say_all_again();
     }
@@ -203,11 +208,25 @@ struct Household<'a> {
     task: &'a mut Task,
     context: &'a Context<'a>,
     out: Effects,
-    /// Something changed that a worker or ops can see.
-    visible: bool,
+    shown: Shown,
+    /// What is shown does not say enough to be added to: it was judged by another policy, or a signal was pushed out.
+    shows_anew: bool,
 }
 
-impl Household<'_> {
+/// What a worker or ops can see of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    AsItWas,
+    /// This signal has joined the open task, and nothing else changed.
+    OneMore(signals::At),
+    Anew,
+}
+
+impl<'a> Household<'a> {
+    fn new(task: &'a mut Task, context: &'a Context<'a>) -> Household<'a> {
+        Household { task, context, out: Effects::default(), shown: Shown::AsItWas, shows_anew: false }
+    }
+
     fn now(&self) -> Millis {
         match self.context.clock {
             Clock::Wall => self.context.now,
@@ -223,7 +242,7 @@ impl Household<'_> {
         if self.is_open() {
             self.show_evidence();
         }
-        if self.visible {
+        if self.shown != Shown::AsItWas {
             self.task.version += 1;
             self.out.changed = true;
         }

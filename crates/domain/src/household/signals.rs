@@ -1,11 +1,12 @@
 //! Which signals are live, from when they count, how many are kept. Nothing here is a status: it follows from covers, episodes and times.
 
-use super::Household;
 use super::actions::is_screening;
+use super::{Household, Shown};
 use crate::limits::{EVIDENCE_MAX, PUSHED_OUT_MAX, SIGNALS_MAX};
 use crate::policy;
 use events::time::{DAY_MS, china_day};
 use events::{Code, Direction, Evidence, Level, Millis, Outcome, PushedOut, Signal, SourceKind, Stay, TaskState};
+use smallvec::SmallVec;
 use std::cmp::Reverse;
 
 /// Where a signal stands in the record: stay and place in it.
@@ -15,6 +16,15 @@ pub(super) type At = (usize, usize);
 pub(super) fn event_digest(signal: &Signal) -> i64 {
     let id = signal.event_id.0;
     i64::from_be_bytes([id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7]])
+}
+
+fn evidence_of(signal: &Signal) -> Evidence {
+    Evidence {
+        event_id: signal.event_id.into(),
+        kind: signal.kind,
+        observed_at: signal.observed_at,
+        origin_division: signal.origin_division.clone(),
+    }
 }
 
 pub(super) fn is_here(stay: &Stay) -> bool {
@@ -48,18 +58,25 @@ impl Household<'_> {
 
     /// A screening of the household or of the traveller answers it, by its own time of observation, also before the screening.
     pub(super) fn is_answered(&self, at: At) -> bool {
-        let signal = self.signal(at);
-        if self.task.covers.is_empty() && self.task.stays[at.0].covers.is_empty() {
+        self.answers(&self.task.stays[at.0], self.signal(at))
+    }
+
+    fn answers(&self, stay: &Stay, signal: &Signal) -> bool {
+        if self.task.covers.is_empty() && stay.covers.is_empty() {
             return false;
         }
         let level = policy::signal_level(self.context.policy, signal).unwrap_or(Level::Low);
         let rises = |cover: Level| self.context.policy.rescreen_when_risk_rises && level > cover;
-        let mut covers = self.task.covers.iter().chain(&self.task.stays[at.0].covers);
+        let mut covers = self.task.covers.iter().chain(&stay.covers);
         covers.any(|cover| signal.observed_at < cover.until && !rises(cover.level))
     }
 
     /// Observed before the end of the last episode, if nobody came in time, or they had moved away and the registry says nothing new.
     pub(super) fn is_over(&self, observed_at: Millis) -> bool {
+        self.over_before().is_some_and(|end| observed_at < end)
+    }
+
+    fn over_before(&self) -> Option<Millis> {
         let moved_away = self.task.standing.as_ref().is_some_and(|standing| standing.outcome == Outcome::MovedAway);
         let ended = |state: TaskState, outcome: Option<Outcome>| {
             state == TaskState::Expired || state == TaskState::Done && outcome == Some(Outcome::MovedAway) && moved_away
@@ -67,17 +84,21 @@ impl Household<'_> {
         let task = &self.task;
         match task.state {
             TaskState::Open | TaskState::Claimed | TaskState::Waiting => {
-                task.before.as_ref().is_some_and(|before| ended(before.state, before.outcome) && observed_at < before.end)
+                task.before.as_ref().filter(|before| ended(before.state, before.outcome)).map(|before| before.end)
             }
-            state => ended(state, task.outcome) && task.end.is_some_and(|end| observed_at < end),
+            state => task.end.filter(|_| ended(state, task.outcome)),
         }
     }
 
     /// It may be evidence: neither answered nor over, and it was in time.
     pub(super) fn is_live(&self, at: At) -> bool {
-        let signal = self.signal(at);
+        self.lives(&self.task.stays[at.0], self.signal(at), self.over_before())
+    }
+
+    fn lives(&self, stay: &Stay, signal: &Signal, over_before: Option<Millis>) -> bool {
         let counts = !signal.screened && signal.direction == Direction::In && signal.late != Some(true);
-        counts && !self.is_over(signal.observed_at) && !self.is_answered(at) && !self.was_screened_for(signal)
+        let is_over = over_before.is_some_and(|end| signal.observed_at < end);
+        counts && !is_over && !self.answers(stay, signal) && !self.was_screened_for(signal)
     }
 
     /// The visit that stood on it ended with a screening: however high the risk rises later, nobody is asked again for it here.
@@ -94,15 +115,18 @@ impl Household<'_> {
 
     /// The highest level of what the open task stands on.
     pub(super) fn highest_level(&self) -> Level {
-        let levels = self.all_evidence().filter_map(|at| policy::signal_level(self.context.policy, self.signal(at)));
+        let levels = self.all_evidence().filter_map(|(_, signal)| policy::signal_level(self.context.policy, signal));
         levels.max().unwrap_or(Level::Low)
     }
 
     /// The open task stands on it.
     pub(super) fn is_evidence(&self, at: At) -> bool {
-        self.signal(at).episode == self.task.episode
-            && matches!(self.signal(at).code, Some(Code::Opened | Code::Joined))
-            && self.is_live(at)
+        self.is_of_visit(self.signal(at)) && self.is_live(at)
+    }
+
+    /// It was said to be of the newest episode.
+    fn is_of_visit(&self, signal: &Signal) -> bool {
+        signal.episode == self.task.episode && matches!(signal.code, Some(Code::Opened | Code::Joined))
     }
 
     /// Younger than the window, by now.
@@ -153,47 +177,84 @@ impl Household<'_> {
 
     /// What the open task stands on, in the order in which it came.
     pub(super) fn evidence(&self) -> Vec<At> {
-        let mut all: Vec<At> = self.all_evidence().collect();
-        all.sort_by_key(|at| self.signal(*at).taken_at);
-        all
+        let mut all: Vec<(At, &Signal)> = self.all_evidence().collect();
+        all.sort_by_key(|(_, signal)| signal.taken_at);
+        all.into_iter().map(|(at, _)| at).collect()
     }
 
     /// The same, in no order.
-    pub(super) fn all_evidence(&self) -> impl Iterator<Item = At> {
+    pub(super) fn all_evidence(&self) -> impl Iterator<Item = (At, &Signal)> {
+        let over_before = self.over_before();
         let here = self.task.stays.iter().enumerate().filter(|(_, stay)| is_here(stay));
-        here.flat_map(|(stay_at, stay)| (0..stay.signals.len()).map(move |at| (stay_at, at))).filter(|at| self.is_evidence(*at))
+        let all = here.flat_map(|(stay_at, stay)| stay.signals.iter().enumerate().map(move |(at, signal)| ((stay_at, at), stay, signal)));
+        let evidence = all.filter(move |(_, stay, signal)| self.is_of_visit(signal) && self.lives(stay, signal, over_before));
+        evidence.map(|(at, _, signal)| (at, signal))
     }
 
-    /// The newest evidence into the record, and its priority: the highest level; due earlier, never later.
+    /// The newest evidence into the record, and its priority.
     pub(super) fn show_evidence(&mut self) {
-        if !self.visible {
-            return;
+        let one_more = match self.shown {
+            Shown::AsItWas => return,
+            Shown::OneMore(at) => !self.shows_anew && self.show_one_more(at),
+            Shown::Anew => false,
+        };
+        if !one_more {
+            let (priority, evidence) = self.newest_evidence();
+            let mut shown = std::mem::take(&mut self.task.evidence);
+            shown.clear();
+            shown.extend(evidence.iter().map(|at| evidence_of(self.signal(*at))));
+            self.task.evidence = shown;
+            self.set_priority(priority);
         }
-        let mut evidence: Vec<At> = self.all_evidence().collect();
-        let priority = self.highest_level();
+        debug_assert!(self.shows_all());
+    }
+
+    /// The highest level of all evidence, and where the newest stands, newest first.
+    fn newest_evidence(&self) -> (Level, SmallVec<[At; EVIDENCE_MAX]>) {
+        let (mut priority, mut evidence) = (Level::Low, SmallVec::<[_; 2 * EVIDENCE_MAX]>::new());
+        self.all_evidence().for_each(|(at, signal)| {
+            priority = priority.max(policy::signal_level(self.context.policy, signal).unwrap_or(Level::Low));
+            evidence.push(Reverse((signal.observed_at, signal.taken_at, at)));
+        });
+        if evidence.len() > EVIDENCE_MAX {
+            evidence.select_nth_unstable(EVIDENCE_MAX);
+            evidence.truncate(EVIDENCE_MAX);
+        }
+        evidence.sort_unstable();
+        (priority, evidence.into_iter().map(|Reverse((.., at))| at).collect())
+    }
+
+    fn shows_all(&self) -> bool {
+        let (priority, evidence) = self.newest_evidence();
+        self.task.priority == priority
+            && self.task.evidence.iter().eq(evidence.iter().map(|at| evidence_of(self.signal(*at))).collect::<Vec<_>>().iter())
+    }
+
+    /// The same where one more has joined what is shown. False: its place among those of the same moment cannot be told from that.
+    fn show_one_more(&mut self, at: At) -> bool {
+        let signal = self.signal(at);
+        let shown = &self.task.evidence;
+        let place = shown.iter().position(|other| other.observed_at <= signal.observed_at).unwrap_or(shown.len());
+        if shown.get(place).is_some_and(|other| other.observed_at == signal.observed_at) {
+            return false;
+        }
+        let level = policy::signal_level(self.context.policy, signal).unwrap_or(Level::Low);
+        if place < EVIDENCE_MAX {
+            let evidence = evidence_of(signal);
+            self.task.evidence.truncate(EVIDENCE_MAX - 1);
+            self.task.evidence.insert(place, evidence);
+        }
+        self.set_priority(self.task.priority.max(level));
+        true
+    }
+
+    /// The highest level of the evidence; due earlier, never later.
+    fn set_priority(&mut self, priority: Level) {
         if priority != self.task.priority {
             let due_at = Millis(self.now().0 + policy::due_hours(self.context.policy, priority) * events::time::HOUR_MS);
             self.task.due_at = self.task.due_at.map(|due| due.min(due_at)).or(Some(due_at));
             self.task.priority = priority;
         }
-        let newest_first = |at: &At| Reverse((self.signal(*at).observed_at, self.signal(*at).taken_at, *at));
-        if evidence.len() > EVIDENCE_MAX {
-            evidence.select_nth_unstable_by_key(EVIDENCE_MAX, newest_first);
-            evidence.truncate(EVIDENCE_MAX);
-        }
-        evidence.sort_unstable_by_key(newest_first);
-        let mut shown = std::mem::take(&mut self.task.evidence);
-        shown.clear();
-        shown.extend(evidence.iter().map(|at| {
-            let signal = self.signal(*at);
-            Evidence {
-                event_id: signal.event_id.into(),
-                kind: signal.kind,
-                observed_at: signal.observed_at,
-                origin_division: signal.origin_division.clone(),
-            }
-        }));
-        self.task.evidence = shown;
     }
 
     /// Keeps of a stay the first signal and the newest 7, of the household the newest 128 digests. Only what was said and acknowledged
@@ -204,6 +265,7 @@ impl Household<'_> {
         }
         let stay = &mut self.task.stays[stay_at];
         while stay.signals.len() > SIGNALS_MAX - 1 {
+            self.shows_anew = true;
             let Some(at) = (1..stay.signals.len()).find(|&at| stay.signals[at].code.is_some()) else { break };
             let signal = stay.signals.remove(at);
             if let Some(code) = signal.code {

@@ -1,6 +1,6 @@
 //! What the registry, the policy and the mandate say of a household, and what their changes do.
 
-use super::{Context, Household};
+use super::{Context, Household, Shown};
 use events::{JudgedBy, Task, Text};
 
 /// The versions that a judgement rests on now.
@@ -31,7 +31,9 @@ impl Household<'_> {
         self.judge_covered_again();
         self.judge_waiting_again();
         // Zones change the priority of what is open, and withdraw nothing.
-        self.visible |= self.is_open() && self.highest_level() != self.task.priority;
+        if self.is_open() && self.highest_level() != self.task.priority {
+            self.shown = Shown::Anew;
+        }
         let judged_by = judged_by(self.task, self.context);
         if judged_by != self.task.judged_by {
             self.task.judged_by = judged_by;
@@ -45,7 +47,7 @@ impl Household<'_> {
     /// `moved_away` and `wrong_household` stand no longer, for the whole household.
     pub(super) fn lift(&mut self) {
         if self.task.standing.take().is_some() {
-            self.visible = true;
+            self.shown = Shown::Anew;
         }
     }
 
@@ -54,7 +56,9 @@ impl Household<'_> {
         let Some(declared) = self.task.stays[stay_at].declared.clone() else { return };
         if declared.address.is_some() && self.task.address != declared.address {
             self.task.address = declared.address.clone();
-            self.visible |= self.is_open();
+            if self.is_open() {
+                self.shown = Shown::Anew;
+            }
         }
         let known = self
             .task
@@ -70,7 +74,7 @@ impl Household<'_> {
     /// The responsible grid: chosen by hand, else the entry's, else, where nobody is known, what the newest live signal declares. An
     /// entry that is gone leaves the grid as it is.
     pub(super) fn choose_grid(&mut self) {
-        if let Some(entry) = self.context.entry {
+        if let Some(entry) = self.context.entry.filter(|entry| self.task.entry_grid.as_deref() != Some(entry.grid)) {
             self.task.entry_grid = Some(entry.grid.into());
         }
         if let Some(handed_back) = &self.task.handed_back {

@@ -3,8 +3,8 @@
 //! All of it by the owner's now, none with `clock = "events"`. The rest of what has a time needs no moment of its own: what waits grows too
 //! old (asked whenever it is judged), covers end (answered by the signals' own times), a retry comes due (`due_at` is shown, and asked by [`is_overdue`]).
 
-use super::Household;
 use super::signals::is_here;
+use super::{Household, Shown};
 use crate::limits::{CLAIM_LAPSES_MS, FORGET_AFTER_MS};
 use crate::{Clock, mandate};
 use events::time::HOUR_MS;
@@ -67,10 +67,10 @@ impl Household<'_> {
         let now = self.context.now;
         if self.task.state == TaskState::Claimed && now >= lapses_at(self.task) {
             self.reopen();
-            self.visible = true;
+            self.shown = Shown::Anew;
             self.expire_if_over();
         }
-        if !self.is_open() && self.visible && self.context.mandate.is_some_and(|mandate| mandate::in_force(mandate, now)) {
+        if !self.is_open() && self.shown != Shown::AsItWas && self.context.mandate.is_some_and(|mandate| mandate::in_force(mandate, now)) {
             // What joined a claimed visit after its end is not over with it.
             self.judge_waiting_again();
         }

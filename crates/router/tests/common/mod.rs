@@ -1,5 +1,5 @@
 //! One real owner of households on the simulated log, moved by hand, with `clock = "wall"`: what it wants is done, and what is in its
-//! partition is told to it. Its positions, read back, are all that moves its now.
+//! partition is told to it. Where no input comes, its positions, read back, are all that moves its now.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use domain::Clock;
@@ -96,7 +96,9 @@ impl World {
         let (owner, commands) = owner(&site, deaf_to, "c1");
         let (sent, links, written) = (vec![], vec![], vec![]);
         let mut world = World { log, own, tail: 0, site, owner, codec, sent, links, written, now: 0, day_0: 0, offset: 0, deaf_to };
-        world.tell(GRIDS, "g1", Some(world.codec.encode(&given::grid("3301"))));
+        for grid in ["g1", "g2"] {
+            world.tell(GRIDS, grid, Some(world.codec.encode(&given::grid("3301"))));
+        }
         world.tell(MANDATES, "m", Some(world.codec.encode(&given::mandate())));
         world.entry(KEY);
         world.perform(commands).await;
@@ -125,9 +127,16 @@ impl World {
 
     /// The registry says that household A is in this grid from now on, or has it no more.
     pub async fn entry_changes(&mut self, version: i64, grid: Option<&str>) {
-        self.tell(HOUSEHOLDS, KEY, grid.map(|grid| self.codec.encode(&given::entry(version, grid))));
-        let commands = self.owner.handle(Event::Changed(HOUSEHOLDS, Arc::new(vec![KEY.to_owned()])));
+        let commands = self.entries_change(vec![KEY.to_owned()], version, grid);
         self.perform(commands).await;
+    }
+
+    /// The same of many at once. What the owner wants to be done first is left to whoever asks.
+    pub fn entries_change(&mut self, keys: Vec<String>, version: i64, grid: Option<&str>) -> Vec<Command> {
+        for key in &keys {
+            self.tell(HOUSEHOLDS, key, grid.map(|grid| self.codec.encode(&given::entry(version, grid))));
+        }
+        self.owner.handle(Event::Changed(HOUSEHOLDS, Arc::new(keys)))
     }
 
     /// Another policy is in force. What the owner wants to be done first is left to whoever asks.
@@ -200,6 +209,12 @@ impl World {
             let commands = self.owner.handle(Event::Tick(clock));
             self.perform(commands).await;
         }
+    }
+
+    /// The log's time passes, and the owner is stopped: it hears nothing.
+    pub fn sleeps_until(&mut self, day: f64) {
+        self.log.advance(self.at(day).0 - self.now);
+        self.now = self.at(day).0;
     }
 
     /// An input comes; what the owner wants to be done then is left to whoever asks.
