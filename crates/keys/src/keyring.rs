@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 use crate::files::{self, FileError};
 use crate::key_file::{self, KeyFile, MANDATE_BYTES_MAX, Secrets};
@@ -13,6 +14,7 @@ use crate::mandate::MandateKeys;
 use crate::password::{Cost, PASSWORD_CHARS_MIN, Password};
 use crate::pii::Pii;
 use crate::suite::Suite;
+use crate::transit::{Transit, TransitSettings};
 use crate::wrap::{KeyWrap, WrapError};
 
 /// Why the keyring can't do what was asked.
@@ -71,6 +73,18 @@ pub enum KeptBy {
         /// What a guess costs, where the keyring is made; later its file says so.
         cost: Cost,
     },
+    /// A key service.
+    Transit(TransitSettings),
+}
+
+/// How long keys stay in memory while the key service cannot be asked whether it still holds theirs.
+const VOUCHED_FOR: Duration = Duration::from_secs(3600);
+
+/// A mandate's keys in use.
+struct Kept {
+    keys: Arc<MandateKeys>,
+    /// When what wraps them last opened them.
+    since: Instant,
 }
 
 /// All mandates' keys of this process, shared between threads.
@@ -78,7 +92,7 @@ pub struct Keyring {
     dir: PathBuf,
     suite: Suite,
     wrap: Box<dyn KeyWrap>,
-    mandates: RwLock<HashMap<String, Arc<MandateKeys>>>,
+    mandates: RwLock<HashMap<String, Kept>>,
     /// Mandates whose file is here and does not open now, and why.
     shut: RwLock<BTreeMap<String, KeyringError>>,
     /// Held by whoever changes files and map together; reading the map never waits for a disk.
@@ -109,7 +123,7 @@ impl Keyring {
             KeptBy::Password { password, cost } if !Password::is_there(&settings.dir) => {
                 Self::with(settings, Box::new(Password::create(&settings.dir, settings.suite, password, *cost)?))
             }
-            KeptBy::Password { .. } => Self::open(settings),
+            KeptBy::Password { .. } | KeptBy::Transit(_) => Self::open(settings),
         }
     }
 
@@ -121,6 +135,7 @@ impl Keyring {
         files::check_directory(&settings.dir)?;
         let wrap: Box<dyn KeyWrap> = match &settings.kept_by {
             KeptBy::Password { password, .. } => Box::new(Password::open(&settings.dir, password)?),
+            KeptBy::Transit(settings) => Box::new(Transit::new(settings.clone())),
         };
         Self::with(settings, wrap)
     }
@@ -128,14 +143,17 @@ impl Keyring {
     fn with(settings: &Settings, wrap: Box<dyn KeyWrap>) -> Result<Self, KeyringError> {
         let (mandates, shut, changing) = (RwLock::default(), RwLock::default(), Mutex::default());
         let keyring = Self { dir: settings.dir.clone(), suite: settings.suite, wrap, mandates, shut, changing };
-        keyring.reload()?;
-        Ok(keyring)
+        match keyring.reload() {
+            // It may come back; until then its mandates are shut.
+            Ok(()) | Err(KeyringError::Away(_)) => Ok(keyring),
+            Err(error) => Err(error),
+        }
     }
 
     /// The keys of a mandate; `None` where this site has none, they were destroyed, or they do not open now.
     #[must_use]
     pub fn mandate(&self, id: &str) -> Option<Arc<MandateKeys>> {
-        self.read().get(id).cloned()
+        self.read().get(id).map(|kept| Arc::clone(&kept.keys))
     }
 
     /// The ids of all mandates with keys here that are open, sorted.
@@ -180,7 +198,8 @@ impl Keyring {
             return Err(FileError::Exists(path).into());
         }
         let suite = self.wrap.suite().unwrap_or(self.suite);
-        let (file, secrets) = KeyFile::draw(id, suite, self.wrap.as_ref()).map_err(|error| told(error, id, &path))?;
+        let wrap = self.wrap.as_ref();
+        let (file, secrets) = wrap.begin(id).and_then(|()| KeyFile::draw(id, suite, wrap)).map_err(|error| told(error, id, &path))?;
         files::create(&path, &file.bytes())?;
         Ok(self.keep(id, &secrets))
     }
@@ -196,6 +215,7 @@ impl Keyring {
         let mut file = key_file::read(&path)?;
         let wrap = self.wrap.as_ref();
         let mut secrets = file.open(wrap).map_err(|error| told(error, id, &path))?;
+        wrap.renew(id).map_err(|error| told(error, id, &path))?;
         secrets.later.push(file.add(secrets.suite, wrap).map_err(|error| told(error, id, &path))?);
         files::replace(&path, &file.bytes())?;
         self.keep(id, &secrets);
@@ -203,11 +223,15 @@ impl Keyring {
     }
 
     /// Reads the directory again: mandates that came are here, those whose file is gone, or whose key the key service no longer holds,
-    /// are wiped, for everybody who holds them. Keys that did not change stay the same object. On an error everything stays as it was.
+    /// are wiped, for everybody who holds them. Keys that did not change stay the same object.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// As [`Self::open`]; then everything stays as it was. [`KeyringError::Away`]: those that it would have vouched for stay an hour.
     pub fn reload(&self) -> Result<(), KeyringError> {
+        self.reload_at(Instant::now())
+    }
+
+    fn reload_at(&self, now: Instant) -> Result<(), KeyringError> {
         let _changing = self.change();
         let files = key_file::read_all(&self.dir)?;
         let mut opened = BTreeMap::new();
@@ -215,16 +239,25 @@ impl Keyring {
         for (id, (path, file)) in &files {
             match file.open(self.wrap.as_ref()).map_err(|error| told(error, id, path)) {
                 Ok(secrets) => drop(opened.insert(id, secrets)),
-                Err(error @ (KeyringError::Away(_) | KeyringError::Gone(_))) => drop(shut.insert(id.clone(), error)),
+                Err(error @ (KeyringError::Away(_) | KeyringError::Gone(_))) => drop(shut.insert(id.as_str(), error)),
                 Err(error) => return Err(error),
             }
         }
         for (id, secrets) in &opened {
             self.keep(id, secrets);
         }
-        self.let_go(|id| !opened.contains_key(&id.to_owned()));
-        *self.shut.write().unwrap_or_else(PoisonError::into_inner) = shut;
-        Ok(())
+        let away = shut.values().find_map(|error| match error {
+            KeyringError::Away(what) => Some(KeyringError::Away(what.clone())),
+            _ => None,
+        });
+        self.let_go(|id, since| match shut.get(id) {
+            Some(KeyringError::Away(_)) => now.saturating_duration_since(since) > VOUCHED_FOR,
+            _ => !opened.contains_key(&id.to_owned()),
+        });
+        let is_open = |id: &str| self.read().contains_key(id);
+        let shut = shut.into_iter().filter(|(id, _)| !is_open(id)).map(|(id, error)| (id.to_owned(), error));
+        *self.shut.write().unwrap_or_else(PoisonError::into_inner) = shut.collect();
+        away.map_or(Ok(()), Err)
     }
 
     /// Destroys a mandate's keys: they are wiped, for everybody who holds them in this process; the key service's key is deleted; the
@@ -235,7 +268,7 @@ impl Keyring {
     pub fn destroy(&self, id: &str) -> Result<(), KeyringError> {
         let path = self.path(id)?;
         let _changing = self.change();
-        self.let_go(|other| other == id);
+        self.let_go(|other, _| other == id);
         if !path.exists() {
             return Err(FileError::Missing(path).into());
         }
@@ -249,7 +282,8 @@ impl Keyring {
         let Secrets { suite, root, later } = secrets;
         let fresh = MandateKeys::derive(id, *suite, root, later);
         let mut mandates = self.write();
-        if let Some(known) = mandates.get(id) {
+        if let Some(Kept { keys: known, since }) = mandates.get_mut(id) {
+            *since = Instant::now();
             let (had, has) = (known.key_ids(), fresh.key_ids());
             if had == has {
                 return Arc::clone(known);
@@ -261,25 +295,25 @@ impl Keyring {
             known.let_go();
         }
         let fresh = Arc::new(fresh);
-        mandates.insert(id.to_owned(), Arc::clone(&fresh));
+        mandates.insert(id.to_owned(), Kept { keys: Arc::clone(&fresh), since: Instant::now() });
         fresh
     }
 
-    fn let_go(&self, which: impl Fn(&str) -> bool) {
-        self.write().retain(|id, keys| {
-            let goes = which(id);
+    fn let_go(&self, which: impl Fn(&str, Instant) -> bool) {
+        self.write().retain(|id, kept| {
+            let goes = which(id, kept.since);
             if goes {
-                keys.let_go();
+                kept.keys.let_go();
             }
             !goes
         });
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Arc<MandateKeys>>> {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Kept>> {
         self.mandates.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Arc<MandateKeys>>> {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Kept>> {
         self.mandates.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -303,5 +337,58 @@ fn told(error: WrapError, mandate: &str, path: &std::path::Path) -> KeyringError
         WrapError::Foreign => KeyringError::Foreign(path.to_owned()),
         WrapError::Gone => KeyringError::Gone(mandate.to_owned()),
         WrapError::Away(what) => KeyringError::Away(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::Key;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A service that can be asked, or not.
+    struct Asked(Arc<AtomicBool>);
+
+    impl KeyWrap for Asked {
+        fn begin(&self, _: &str) -> Result<(), WrapError> {
+            Ok(())
+        }
+        fn renew(&self, _: &str) -> Result<(), WrapError> {
+            Ok(())
+        }
+        fn draw(&self, _: &str) -> Result<(Key, String), WrapError> {
+            Ok((Key::new([7; 32]), "7".to_owned()))
+        }
+        fn unwrap(&self, _: &str, wrapped: &[&str]) -> Result<Vec<Key>, WrapError> {
+            let away = || WrapError::Away("not now".to_owned());
+            self.0.load(Ordering::SeqCst).then(|| wrapped.iter().map(|_| Key::new([7; 32])).collect()).ok_or_else(away)
+        }
+        fn destroy(&self, _: &str) -> Result<(), WrapError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn keys_that_nobody_vouches_for_are_let_go_after_an_hour_and_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept_by = KeptBy::Password { password: Pii::new(String::new()), cost: Cost::LEAST };
+        let settings = Settings { dir: dir.path().join("keys"), suite: Suite::Aes, kept_by };
+        files::create_directory(&settings.dir).unwrap();
+        let there = Arc::new(AtomicBool::new(true));
+        let keyring = Keyring::with(&settings, Box::new(Asked(Arc::clone(&there)))).unwrap();
+        let held = keyring.create_mandate("m").unwrap();
+        there.store(false, Ordering::SeqCst);
+        let soon = Instant::now() + VOUCHED_FOR - Duration::from_secs(60);
+        assert!(matches!(keyring.reload_at(soon), Err(KeyringError::Away(_))));
+        assert!(held.seal("f", "o", b"1").is_ok() && keyring.shut().is_empty());
+        assert!(matches!(keyring.reload_at(soon + Duration::from_secs(120)), Err(KeyringError::Away(_))));
+        assert!(held.seal("f", "o", b"1").is_err() && keyring.mandate("m").is_none());
+        assert_eq!(keyring.shut(), [("m".to_owned(), "the key service: not now".to_owned())]);
+        // The same at a start.
+        let started = Keyring::with(&settings, Box::new(Asked(Arc::clone(&there)))).unwrap();
+        assert!(started.mandate("m").is_none() && started.shut().len() == 1);
+        there.store(true, Ordering::SeqCst);
+        started.reload().unwrap();
+        assert!(started.mandate("m").is_some() && started.shut().is_empty());
     }
 }

@@ -15,6 +15,7 @@ mod seal;
 mod sign_in;
 mod suite;
 mod tokens_file;
+mod transit;
 mod wrap;
 
 pub use files::FileError;
@@ -26,3 +27,4 @@ pub use seal::{OpenError, random};
 pub use sign_in::{Actor, Role, Scope, SignIn};
 pub use suite::{Key, Suite, UnknownSuite};
 pub use tokens_file::{Entry, SourceEntry, SupervisorEntry, TokensError, TokensFile, WorkerEntry};
+pub use transit::TransitSettings;

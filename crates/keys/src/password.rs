@@ -141,6 +141,14 @@ fn secret_associated(mandate: &str) -> Vec<u8> {
 }
 
 impl KeyWrap for Password {
+    fn begin(&self, _mandate: &str) -> Result<(), WrapError> {
+        Ok(())
+    }
+
+    fn renew(&self, _mandate: &str) -> Result<(), WrapError> {
+        Ok(())
+    }
+
     fn draw(&self, mandate: &str) -> Result<(Key, String), WrapError> {
         let secret = Zeroizing::new(random::<32>());
         let mut wrapped = Vec::new();

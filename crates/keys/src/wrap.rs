@@ -7,6 +7,12 @@ use crate::suite::{Key, Suite};
 
 /// Draws, opens and ends secrets of mandates.
 pub(crate) trait KeyWrap: Send + Sync {
+    /// Makes ready for a mandate's first secret.
+    fn begin(&self, mandate: &str) -> Result<(), WrapError>;
+
+    /// Later secrets are wrapped by another key than earlier ones, where the keeper has keys of its own.
+    fn renew(&self, mandate: &str) -> Result<(), WrapError>;
+
     /// A new secret of 32 bytes, and its wrapped form, one word of ASCII.
     fn draw(&self, mandate: &str) -> Result<(Key, String), WrapError>;
 

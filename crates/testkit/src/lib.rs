@@ -6,6 +6,7 @@ pub mod histories;
 pub mod house;
 pub mod kafka;
 pub mod keyring;
+pub mod openbao;
 pub mod oracle;
 pub mod parts;
 pub mod ports;
