@@ -48,7 +48,10 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("sled", &["oneknock-log"]),
     ("axum", &["oneknock-connectors", "oneknock-inbox", "oneknock-ops", "oneknock-log"]),
     ("aes-gcm", &["oneknock-keys"]),
+    ("argon2", &["oneknock-keys"]),
     ("hmac", &["oneknock-keys"]),
+    ("sm3", &["oneknock-keys"]),
+    ("sm4", &["oneknock-keys"]),
 ];
 
 /// What the pure crates must not even have at hand.

@@ -31,7 +31,7 @@ type Letters = BTreeMap<(Vec<u8>, Option<Vec<u8>>), usize>;
 
 /// A good event of the kind of a topic, of the registered person of this number.
 fn event(topic: &str, number: u64, keys: &MandateKeys, codec: &Codec) -> (Vec<u8>, Vec<u8>) {
-    let identifier = |kind, text: String| Identifier { kind, token: keys.token(kind, &normal::identifier(kind, &text).unwrap()) };
+    let identifier = |kind, text: String| Identifier { kind, token: keys.token(kind, &normal::identifier(kind, &text).unwrap()).unwrap() };
     let observed_at = events::time::parse("2016-10-18T08:00:00+08:00").unwrap();
     let event_id = EventId((u128::from(number) << 64 | u128::from(numbers::of_name(topic))).to_be_bytes());
     let (mandate, source, source_ref, received_at) =
@@ -162,7 +162,7 @@ async fn what_cannot_be_read_is_a_dead_letter_and_the_good_beside_it_is_decided(
     }
     site.import(&register).await.unwrap();
     site.stop().await.unwrap();
-    let keys = Keyring::open(&site.dir().join("keys")).unwrap().mandate(MANDATE).unwrap();
+    let keys = site.keyring().unwrap().mandate(MANDATE).unwrap();
     let planted = plant(&keys);
     {
         let log = Embedded::open(&site.dir().join("log")).unwrap();

@@ -296,8 +296,8 @@ async fn files_of_any_bytes_give_records_or_reject_rows() {
 /// What was taken stands in the log as it was written, and what is private stands nowhere.
 async fn arrived_as_written(site: &Site, suites: &Suites, wanted: &BTreeMap<String, String>) {
     let (log, schemas) = (site.log().await.unwrap(), Schemas::open("").await.unwrap());
-    let keys = keys::Keyring::open(&site.dir().join("keys")).unwrap().mandate(testkit::site::MANDATE).unwrap();
-    let reference = |id: &str| keys.source_ref("highway-authority", id).map(|byte| format!("{byte:02x}")).concat();
+    let keys = site.keyring().unwrap().mandate(testkit::site::MANDATE).unwrap();
+    let reference = |id: &str| keys.source_ref("highway-authority", id).unwrap().map(|byte| format!("{byte:02x}")).concat();
     let mut events = BTreeMap::new();
     for record in topics::records(&log, HIGHWAY).await.unwrap() {
         let event: HighwayEntrance = schemas.decode(&record).await.unwrap();

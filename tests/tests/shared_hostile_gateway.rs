@@ -45,7 +45,7 @@ async fn open() -> Door {
     let dir = tempfile::tempdir().unwrap();
     let log: Arc<dyn Log> = Embedded::open(&dir.path().join("log")).unwrap();
     log.create_topics(&site_topics(1)).await.unwrap();
-    let keyring = Arc::new(Keyring::init(&dir.path().join("keys")).unwrap());
+    let keyring = Arc::new(Keyring::init(&testkit::keyring::settings(dir.path())).unwrap());
     keyring.create_mandate("m").unwrap();
     let value = Some(Codec::built_in().encode(&domain::mandate::from_toml(MANDATE).unwrap()).into());
     let append = Append { topic: MANDATES.into(), partition: 0, key: "m".into(), value, headers: Default::default() };

@@ -154,8 +154,8 @@ impl Seen {
                 *standing = decision;
             }
         }
-        let keys = Keyring::open(&site.dir().join("keys")).unwrap().mandate(MANDATE).unwrap();
-        let of_ref = |source: &str, id: &str| hex(&keys.source_ref(source, id));
+        let keys = site.keyring().unwrap().mandate(MANDATE).unwrap();
+        let of_ref = |source: &str, id: &str| hex(&keys.source_ref(source, id).unwrap());
         let mut ids: HashMap<String, (&'static str, String)> = HashMap::new();
         ids.extend(made.tolls.iter().map(|toll| (of_ref(HIGHWAY_SOURCE, &toll.id), ("highway", toll.id.clone()))));
         ids.extend(made.passages.iter().map(|one| (of_ref(CHECKPOINT_SOURCE, &one.id), ("checkpoint", one.id.clone()))));

@@ -16,6 +16,8 @@ pub const APICURIO: &str = "ONEKNOCK_APICURIO";
 pub const JAVA: &str = "ONEKNOCK_JAVA";
 /// The `chromium` of the browser test.
 pub const CHROMIUM: &str = "ONEKNOCK_CHROMIUM";
+/// The server of OpenBao.
+pub const OPENBAO: &str = "ONEKNOCK_OPENBAO";
 /// A `node_modules` with playwright-core in it.
 pub const PLAYWRIGHT: &str = "ONEKNOCK_PLAYWRIGHT";
 

@@ -38,7 +38,7 @@ async fn each_kind_lands_under_its_strongest_token_with_its_headers() {
     }
     let keys = site.site.keyring.mandate("m").unwrap();
     let passage = site.decoded::<CheckpointPassage>(CHECKPOINT).await.remove(0);
-    let expected = |kind, form: &str| Identifier { kind, token: keys.token(kind, form) };
+    let expected = |kind, form: &str| Identifier { kind, token: keys.token(kind, form).unwrap() };
     let address = normal::address("330106001001-03", "文三路90号3幢201室").unwrap();
     let identifiers = [
         expected(IdentifierKind::ResidentId, "11010519491231002X"),
@@ -52,7 +52,7 @@ async fn each_kind_lands_under_its_strongest_token_with_its_headers() {
     let opened = keys.open("address", &sealed.owner, &sealed.value.0).unwrap().into_text().unwrap();
     assert_eq!(opened.expose(), "文三路 90 号 3 幢 201 室");
     let highway = site.records(HIGHWAY).await.remove(0);
-    assert_eq!(highway.key, keys.token(IdentifierKind::Plate, "浙AD12345").to_string().as_bytes());
+    assert_eq!(highway.key, keys.token(IdentifierKind::Plate, "浙AD12345").unwrap().to_string().as_bytes());
     let telecom = site.decoded::<TelecomMovement>(TELECOM).await.remove(0);
     assert_eq!(telecom.identifiers, [expected(IdentifierKind::Phone, "13800138000")]);
     assert_eq!((telecom.origin_division.as_deref(), telecom.from_division.as_deref()), (Some("3302"), Some("3302")));

@@ -97,7 +97,7 @@ async fn a_first_import_publishes_everything_under_tokens_and_seals() {
 
     let identifiers = table::<IdentifierLink>(&site, IDENTIFIERS).await;
     let link = |household: &str, grid: &str| Link { household: household.into(), grid: grid.into() };
-    let of = |kind, form: &str| identifiers[&keys.token(kind, form).to_string()].links.clone();
+    let of = |kind, form: &str| identifiers[&keys.token(kind, form).unwrap().to_string()].links.clone();
     assert_eq!(of(IdentifierKind::ResidentId, "11010519491231002X"), [link("A", "g1")]);
     assert_eq!(of(IdentifierKind::Phone, "13800138000"), [link("A", "g1"), link("B", "g2")]);
     assert_eq!(of(IdentifierKind::Phone, "13900000001"), [link("A", "g1")]);
@@ -122,7 +122,8 @@ async fn an_import_empties_its_own_and_not_what_was_registered_at_the_door() {
     let site = in_force(mandate("m")).await;
     imported(&site, &FILES, NOW).await;
     let keys = site.site.keyring.mandate("m").unwrap();
-    let (phone, other) = (keys.token(IdentifierKind::Phone, "13900000001"), keys.token(IdentifierKind::Phone, "13900000009"));
+    let (phone, other) =
+        (keys.token(IdentifierKind::Phone, "13900000001").unwrap(), keys.token(IdentifierKind::Phone, "13900000009").unwrap());
     let links = vec![Link { household: "B".into(), grid: "g2".into() }];
     let link = IdentifierLink { mandate: "m".into(), links, common: false };
     for token in [phone, other] {
@@ -207,7 +208,7 @@ async fn bad_rows_are_written_down_without_their_values_and_cost_no_other() {
     }
     // A resident in two rows belongs to both.
     let keys = site.site.keyring.mandate("m").unwrap();
-    let token = keys.token(IdentifierKind::ResidentId, "11010519491231002X").to_string();
+    let token = keys.token(IdentifierKind::ResidentId, "11010519491231002X").unwrap().to_string();
     let links = table::<IdentifierLink>(&site, IDENTIFIERS).await[&token].links.clone();
     assert_eq!(links.iter().map(|link| link.household.as_str()).collect::<Vec<_>>(), ["A", "B"]);
     // The next import without bad rows leaves no rejects behind.

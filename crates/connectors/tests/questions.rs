@@ -61,7 +61,7 @@ fn task(household: &str, covers: &[i64], travellers: &[(String, i64)]) -> Task {
 async fn has_this_household_been_screened_already() {
     let site = TestSite::new().await;
     let keys = site.site.keyring.mandate("m").unwrap();
-    let token = |form: &str| keys.token(IdentifierKind::Phone, form);
+    let token = |form: &str| keys.token(IdentifierKind::Phone, form).unwrap();
     let codec = Codec::built_in();
     let link = |households: &[&str]| {
         let links = households.iter().map(|household| Link { household: (*household).into(), grid: "g".into() }).collect();
@@ -120,7 +120,7 @@ async fn has_this_household_been_screened_already() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_was_registered_at_the_door_is_found_by_it() {
     let site = TestSite::new().await;
-    let phone = |form: &str| site.site.keyring.mandate("m").unwrap().token(IdentifierKind::Phone, form).to_string();
+    let phone = |form: &str| site.site.keyring.mandate("m").unwrap().token(IdentifierKind::Phone, form).unwrap().to_string();
     let codec = Codec::built_in();
     let link = |household: &str| {
         let links = vec![Link { household: household.into(), grid: "g".into() }];

@@ -174,7 +174,7 @@ mod tests {
         let log: Arc<dyn Log> = Embedded::open(&dir.path().join("log")).unwrap();
         log.create_topics(&site_topics(2)).await.unwrap();
         let schemas = Schemas::open("").await.unwrap();
-        let keyring = Arc::new(Keyring::init(&dir.path().join("keys")).unwrap());
+        let keyring = Arc::new(Keyring::init(&testkit::keyring::settings(dir.path())).unwrap());
         let sign_in = Arc::new(SignIn::new(&keys::TokensFile::default()));
         let audit = Audit { dir: dir.path().join("audit"), signer: Signer::open(&dir.path().join("keys")).unwrap() };
         let app = open(&Config::default(), Clock::Wall, Arc::clone(&log), Arc::clone(&schemas), keyring, sign_in, audit).await.unwrap();

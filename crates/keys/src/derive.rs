@@ -2,25 +2,10 @@
 //!
 //! Must not know what the keys are for; each purpose is a word of its caller.
 
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
-use zeroize::Zeroizing;
-
-/// HMAC-SHA-256 with its key already taken in: cloning it costs 200 bytes of copying instead of two blocks of hashing.
-pub type KeyedHash = Hmac<Sha256>;
-
-/// A key of 32 bytes, wiped when it goes.
-pub type Key = Zeroizing<[u8; 32]>;
+use crate::suite::{Key, KeyedHash};
 
 /// The version of everything below; another layout is another word here, and other keys.
 const DOMAIN: &[u8] = b"oneknock keys 1";
-
-/// Takes in a key.
-pub fn keyed(key: &[u8; 32]) -> KeyedHash {
-    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length; only its trait speaks of an error")]
-    let hash = KeyedHash::new_from_slice(key).expect("HMAC takes keys of any length");
-    hash
-}
 
 /// The key for one purpose of one mandate.
 pub fn derive(root: &KeyedHash, mandate: &str, purpose: &str) -> Key {
@@ -29,16 +14,16 @@ pub fn derive(root: &KeyedHash, mandate: &str, purpose: &str) -> Key {
 
 /// HMAC over parts, each behind its length (8 bytes, big-endian), so that no two lists of parts look alike.
 pub fn digest(key: &KeyedHash, parts: &[&[u8]]) -> Key {
-    let mut hash = key.clone();
-    for part in parts {
-        hash.update(&(part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    Zeroizing::new(hash.finalize().into_bytes().into())
+    key.over(|add| {
+        for part in parts {
+            add(&(part.len() as u64).to_be_bytes());
+            add(part);
+        }
+    })
 }
 
 /// The first 16 bytes of a digest: what becomes an id or a token.
-pub fn first_half(digest: [u8; 32]) -> [u8; 16] {
+pub fn first_half(digest: &[u8; 32]) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(&digest[..16]);
     half
@@ -47,10 +32,15 @@ pub fn first_half(digest: [u8; 32]) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::suite::Suite;
+
+    fn keyed(byte: u8) -> KeyedHash {
+        KeyedHash::new(Suite::Aes, &[byte; 32])
+    }
 
     #[test]
     fn parts_never_run_into_one_another() {
-        let key = keyed(&[7; 32]);
+        let key = keyed(7);
         let lists: [&[&[u8]]; 6] = [&[b"ab", b"c"], &[b"a", b"bc"], &[b"abc"], &[b"abc", b""], &[b"", b"abc"], &[]];
         for (at, one) in lists.iter().enumerate() {
             for other in &lists[at + 1..] {
@@ -60,13 +50,14 @@ mod tests {
     }
 
     #[test]
-    fn another_root_mandate_or_purpose_is_another_key() {
+    fn another_root_suite_mandate_or_purpose_is_another_key() {
         let keys = [
-            derive(&keyed(&[1; 32]), "m", "wrap"),
-            derive(&keyed(&[2; 32]), "m", "wrap"),
-            derive(&keyed(&[1; 32]), "n", "wrap"),
-            derive(&keyed(&[1; 32]), "m", "event-id"),
-            derive(&keyed(&[1; 32]), "mw", "rap"),
+            derive(&keyed(1), "m", "wrap"),
+            derive(&keyed(2), "m", "wrap"),
+            derive(&KeyedHash::new(Suite::Sm, &[1; 32]), "m", "wrap"),
+            derive(&keyed(1), "n", "wrap"),
+            derive(&keyed(1), "m", "event-id"),
+            derive(&keyed(1), "mw", "rap"),
         ];
         for (at, one) in keys.iter().enumerate() {
             assert!(keys[at + 1..].iter().all(|other| other != one), "{at}");

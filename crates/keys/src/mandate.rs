@@ -1,19 +1,32 @@
 //! The keys of one mandate: tokens, event ids, source references, and the door to sealing.
 //!
-//! Must not know where the root is kept. All keys are derived once, when the mandate is opened; after that a token is
-//! two blocks of SHA-256. What is computed here stands in topics: a change of it is a change of every id.
+//! Must not know where the secrets are kept. All keys are derived once, when the mandate is opened; after that a token is two blocks of
+//! hashing. What is computed here stands in topics: a change of it is a change of every id. Whoever holds a [`MandateKeys`] holds it
+//! only as long as the keyring says so: once let go, the keys are wiped, and every further call fails.
 
 use std::fmt;
+use std::sync::{PoisonError, RwLock};
 
 use events::identifier::{IdentifierKind, Token};
 
-use crate::derive::{KeyedHash, derive, digest, first_half, keyed};
+use crate::derive::{derive, digest, first_half};
 use crate::pii::Pii;
-use crate::seal::{OpenError, Sealer};
+use crate::seal::{KeyId, OpenError, Sealer, WrappingKey};
+use crate::suite::{Cipher, Key, KeyedHash, Suite};
+
+/// The mandate's keys were destroyed, or the keyring can no longer vouch for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the keys of the mandate are not here any more")]
+pub struct KeysGone;
 
 /// All keys of one mandate, ready for use; shared between threads.
 pub struct MandateKeys {
     mandate: String,
+    /// `None` once they were let go.
+    keys: RwLock<Option<Box<Keys>>>,
+}
+
+struct Keys {
     /// By [`IdentifierKind::index`].
     tokens: [KeyedHash; IdentifierKind::ALL.len()],
     event_id: KeyedHash,
@@ -21,21 +34,52 @@ pub struct MandateKeys {
     sealer: Sealer,
 }
 
+impl Keys {
+    fn derive(mandate: &str, suite: Suite, root: &Key, later: &[Key]) -> Box<Self> {
+        let keyed_root = KeyedHash::new(suite, root.as_slice());
+        let keyed = |purpose: &str| KeyedHash::new(suite, derive(&keyed_root, mandate, purpose).as_slice());
+        let wrapping = std::iter::once(root).chain(later).map(|secret| {
+            let secret = KeyedHash::new(suite, secret.as_slice());
+            let cipher = Cipher::new(suite, derive(&secret, mandate, "wrapping key").as_slice());
+            WrappingKey { id: key_id_of(&secret, mandate), cipher }
+        });
+        Box::new(Self {
+            tokens: IdentifierKind::ALL.map(|kind| keyed(&format!("token/{kind}"))),
+            event_id: keyed("event_id"),
+            source_ref: keyed("source_ref"),
+            sealer: Sealer::new(mandate, suite, wrapping.collect()),
+        })
+    }
+}
+
+/// Names a secret of a mandate without showing it.
+pub(crate) fn key_id(suite: Suite, mandate: &str, secret: &Key) -> KeyId {
+    key_id_of(&KeyedHash::new(suite, secret.as_slice()), mandate)
+}
+
+fn key_id_of(secret: &KeyedHash, mandate: &str) -> KeyId {
+    let digest = derive(secret, mandate, "wrapping key id");
+    [digest[0], digest[1], digest[2], digest[3]]
+}
+
 impl MandateKeys {
-    /// Derives all keys of `mandate` from its root of 32 secret bytes. The same root under another mandate's name
-    /// gives other keys.
+    /// Derives all keys of `mandate` from its secrets of 32 bytes: the root, of which tokens and ids come for as long as the mandate
+    /// lasts and under which the first values are sealed, and one for each rotation of the wrapping key since. The same secrets under
+    /// another mandate's name or suite give other keys.
     #[must_use]
-    pub fn derive(mandate: &str, root: &[u8; 32]) -> Self {
-        let root = keyed(root);
-        let key = |purpose: &str| derive(&root, mandate, purpose);
-        let key_id = key("wrapping key id");
-        Self {
-            mandate: mandate.to_owned(),
-            tokens: IdentifierKind::ALL.map(|kind| keyed(&key(&format!("token/{kind}")))),
-            event_id: keyed(&key("event_id")),
-            source_ref: keyed(&key("source_ref")),
-            sealer: Sealer::new(mandate, &key("wrapping key"), [key_id[0], key_id[1], key_id[2], key_id[3]]),
-        }
+    pub fn derive(mandate: &str, suite: Suite, root: &Key, later: &[Key]) -> Self {
+        Self { mandate: mandate.to_owned(), keys: RwLock::new(Some(Keys::derive(mandate, suite, root, later))) }
+    }
+
+    /// Takes other secrets of the same mandate in, for everybody who holds this.
+    pub(crate) fn renew(&self, suite: Suite, root: &Key, later: &[Key]) {
+        let fresh = Keys::derive(&self.mandate, suite, root, later);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
+    }
+
+    /// Wipes the keys, for everybody who holds this. What is under way is waited for.
+    pub(crate) fn let_go(&self) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The mandate's id.
@@ -44,39 +88,49 @@ impl MandateKeys {
         &self.mandate
     }
 
-    /// Tells two roots apart without showing either.
-    pub(crate) fn key_id(&self) -> [u8; 4] {
-        self.sealer.key_id()
+    /// The ids of the wrapping key's versions, oldest first; they tell secrets apart without showing them. Empty once let go.
+    pub(crate) fn key_ids(&self) -> Vec<KeyId> {
+        self.with(|keys| keys.sealer.key_ids().collect()).unwrap_or_default()
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Keys) -> T) -> Result<T, KeysGone> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).as_deref().map(work).ok_or(KeysGone)
     }
 
     /// The token of an identifier in its normal form (see `events::normal`).
-    #[must_use]
-    pub fn token(&self, kind: IdentifierKind, normal_form: &str) -> Token {
-        use hmac::Mac;
+    ///
+    /// # Errors
+    /// [`KeysGone`].
+    pub fn token(&self, kind: IdentifierKind, normal_form: &str) -> Result<Token, KeysGone> {
         // The form stands alone under a key of its own, so it needs no length.
-        let hash = self.tokens[kind.index()].clone().chain_update(normal_form);
-        Token(first_half(hash.finalize().into_bytes().into()))
+        self.with(|keys| Token(first_half(&keys.tokens[kind.index()].over(|add| add(normal_form.as_bytes())))))
     }
 
     /// The id of an event: the same for the same content under the same agency's id, whoever computes it.
     ///
     /// `content_digest` is a digest of the record's fields without event_id and received_at, before sealing.
-    #[must_use]
-    pub fn event_id(&self, source: &str, agency_id: &str, content_digest: &[u8]) -> [u8; 16] {
-        first_half(*digest(&self.event_id, &[source.as_bytes(), agency_id.as_bytes(), content_digest]))
+    ///
+    /// # Errors
+    /// [`KeysGone`].
+    pub fn event_id(&self, source: &str, agency_id: &str, content_digest: &[u8]) -> Result<[u8; 16], KeysGone> {
+        self.with(|keys| first_half(&digest(&keys.event_id, &[source.as_bytes(), agency_id.as_bytes(), content_digest])))
     }
 
     /// What stands for the agency's own id, which may be a person's number and goes no further.
-    #[must_use]
-    pub fn source_ref(&self, source: &str, agency_id: &str) -> [u8; 16] {
-        first_half(*digest(&self.source_ref, &[source.as_bytes(), agency_id.as_bytes()]))
+    ///
+    /// # Errors
+    /// [`KeysGone`].
+    pub fn source_ref(&self, source: &str, agency_id: &str) -> Result<[u8; 16], KeysGone> {
+        self.with(|keys| first_half(&digest(&keys.source_ref, &[source.as_bytes(), agency_id.as_bytes()])))
     }
 
     /// Seals a value for one field of one owner (an event id, or `mandate/household`). Sealing the same value twice
-    /// gives different bytes. Its length shows: what is sealed is 93 bytes longer than `plaintext`.
-    #[must_use]
-    pub fn seal(&self, field: &str, owner: &str, plaintext: &[u8]) -> Vec<u8> {
-        self.sealer.seal(field, owner, plaintext)
+    /// gives different bytes. Its length shows: what is sealed is longer than `plaintext` by 93 bytes, or 77 in suite 2.
+    ///
+    /// # Errors
+    /// [`KeysGone`].
+    pub fn seal(&self, field: &str, owner: &str, plaintext: &[u8]) -> Result<Vec<u8>, KeysGone> {
+        self.with(|keys| keys.sealer.seal(field, owner, plaintext))
     }
 
     /// Opens what [`Self::seal`] made for the same field and owner under the same mandate.
@@ -84,7 +138,7 @@ impl MandateKeys {
     /// # Errors
     /// [`OpenError`] if anything of it is another: mandate, field, owner or a single bit.
     pub fn open(&self, field: &str, owner: &str, sealed: &[u8]) -> Result<Pii<Vec<u8>>, OpenError> {
-        self.sealer.open(field, owner, sealed)
+        self.with(|keys| keys.sealer.open(field, owner, sealed))?
     }
 }
 

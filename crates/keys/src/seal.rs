@@ -1,26 +1,22 @@
 //! Sealed fields: an address or a contact that only a process with the mandate's keys can open.
 //!
 //! ```text
-//! suite (1) | key id (4) | wrapped data key: nonce (12), key (32), tag (16) | nonce (12) | ciphertext | tag (16)
+//! suite (1) | key id (4) | wrapped data key: nonce (12), key (32 or 16), tag (16) | nonce (12) | ciphertext | tag (16)
 //! ```
-//! Suite 1 is AES-256-GCM, twice: the mandate's wrapping key encrypts a data key, which this process draws and uses for
-//! an hour at most, and the data key encrypts the value. So the wrapping key touches few bytes, and with an external key
-//! service one call an hour is enough. The associated data binds mandate, field and owner: a value copied elsewhere does
-//! not open there. Nonces are drawn at random; [`DATA_KEY_MESSAGES_MAX`] keeps two of them from meeting.
+//! The suite's cipher is used twice: the mandate's wrapping key encrypts a data key, which this process draws and uses for an hour at
+//! most, and the data key encrypts the value. So the wrapping key touches few bytes. The key id says which version of the wrapping key
+//! it was: new values are sealed under the newest, all open. The associated data binds mandate, field and owner: a value copied elsewhere
+//! does not open there. Nonces are drawn at random; [`DATA_KEY_MESSAGES_MAX`] keeps two of them from meeting.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aes_gcm::aead::{Aead, AeadInPlace, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Nonce, Tag};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::pii::Pii;
-
-/// Suite id of AES-256-GCM under a data key wrapped by AES-256-GCM.
-const SUITE_AES_256_GCM: u8 = 1;
+use crate::suite::{Cipher, NONCE_BYTES, Suite, TAG_BYTES};
 
 /// How long a data key seals new values.
 const DATA_KEY_AGE_MAX: Duration = Duration::from_secs(3600);
@@ -32,12 +28,9 @@ const DATA_KEY_MESSAGES_MAX: u64 = 1 << 24;
 const OPENED_KEYS_MAX: usize = 64;
 
 const KEY_ID: std::ops::Range<usize> = 1..5;
-const WRAPPED: std::ops::Range<usize> = 5..65;
-const NONCE: std::ops::Range<usize> = 65..77;
-const TAG_BYTES: usize = 16;
-const SHORTEST_BYTES: usize = NONCE.end + TAG_BYTES;
 
-type Wrapped = [u8; 60];
+/// Which version of which mandate's wrapping key; it stands in every sealed value.
+pub type KeyId = [u8; 4];
 
 /// Why a sealed value was not opened. Nothing of the value is in here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,12 +47,16 @@ pub enum OpenError {
     /// Changed, or sealed for another mandate, field or owner.
     #[error("sealed value was changed or belongs elsewhere")]
     Refused,
+    /// The mandate's keys were let go since they were asked for.
+    #[error(transparent)]
+    Gone(#[from] crate::KeysGone),
 }
 
 /// A data key drawn by this process.
 struct DataKey {
-    cipher: Aes256Gcm,
-    wrapped: Wrapped,
+    cipher: Cipher,
+    /// All that stands before the nonce of the value.
+    header: Vec<u8>,
     since: Instant,
     messages: AtomicU64,
 }
@@ -72,64 +69,62 @@ impl DataKey {
     }
 }
 
-/// Seals and opens under one mandate's wrapping key.
+/// One version of the wrapping key.
+pub struct WrappingKey {
+    pub id: KeyId,
+    pub cipher: Cipher,
+}
+
+/// Seals under the newest of one mandate's wrapping keys and opens under all.
 pub struct Sealer {
     mandate: String,
-    key_id: [u8; 4],
-    wrapping: Aes256Gcm,
+    suite: Suite,
+    /// Oldest first.
+    wrapping: Vec<WrappingKey>,
     current: Mutex<Option<Arc<DataKey>>>,
-    /// Unwrapped lately, newest last.
-    opened: Mutex<VecDeque<(Wrapped, Arc<Aes256Gcm>)>>,
+    /// Unwrapped lately, by all that stands before the nonce of their values; newest last.
+    opened: Mutex<VecDeque<(Vec<u8>, Arc<Cipher>)>>,
 }
 
 impl Sealer {
-    pub fn new(mandate: &str, wrapping_key: &[u8; 32], key_id: [u8; 4]) -> Self {
-        Self {
-            mandate: mandate.to_owned(),
-            key_id,
-            wrapping: Aes256Gcm::new(wrapping_key.into()),
-            current: Mutex::new(None),
-            opened: Mutex::new(VecDeque::new()),
-        }
+    /// `wrapping` has one at least.
+    pub fn new(mandate: &str, suite: Suite, wrapping: Vec<WrappingKey>) -> Self {
+        let (current, opened) = (Mutex::new(None), Mutex::new(VecDeque::new()));
+        Self { mandate: mandate.to_owned(), suite, wrapping, current, opened }
     }
 
-    pub const fn key_id(&self) -> [u8; 4] {
-        self.key_id
+    pub fn key_ids(&self) -> impl Iterator<Item = KeyId> {
+        self.wrapping.iter().map(|key| key.id)
     }
 
     pub fn seal(&self, field: &str, owner: &str, plaintext: &[u8]) -> Vec<u8> {
         let key = self.data_key(Instant::now());
-        let mut sealed = Vec::with_capacity(SHORTEST_BYTES + plaintext.len());
-        sealed.push(SUITE_AES_256_GCM);
-        sealed.extend_from_slice(&self.key_id);
-        sealed.extend_from_slice(&key.wrapped);
-        let associated = self.associated(&sealed, field, owner);
-        let nonce = random::<12>();
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(plaintext);
-        let tag = encrypt(&key.cipher, &nonce, &associated, &mut sealed[NONCE.end..]);
-        sealed.extend_from_slice(&tag);
+        let mut sealed = Vec::with_capacity(key.header.len() + NONCE_BYTES + plaintext.len() + TAG_BYTES);
+        sealed.extend_from_slice(&key.header);
+        key.cipher.seal(&self.associated(&key.header, field, owner), plaintext, &mut sealed);
         sealed
     }
 
     pub fn open(&self, field: &str, owner: &str, sealed: &[u8]) -> Result<Pii<Vec<u8>>, OpenError> {
-        match sealed.first() {
+        match sealed.first().map(|&id| (id, Suite::of_id(id))) {
             None => return Err(OpenError::CutOff),
-            Some(&SUITE_AES_256_GCM) => {}
-            Some(&suite) => return Err(OpenError::UnknownSuite(suite)),
+            Some((id, None)) => return Err(OpenError::UnknownSuite(id)),
+            Some((_, Some(suite))) if suite != self.suite => return Err(OpenError::UnknownKey),
+            Some(_) => {}
         }
-        if sealed.len() < SHORTEST_BYTES {
+        let header = self.header_bytes();
+        if sealed.len() < header + NONCE_BYTES + TAG_BYTES {
             return Err(OpenError::CutOff);
         }
-        if sealed[KEY_ID] != self.key_id {
-            return Err(OpenError::UnknownKey);
-        }
-        let mut wrapped = [0; 60];
-        wrapped.copy_from_slice(&sealed[WRAPPED]);
-        let cipher = self.unwrapped(&wrapped)?;
-        let associated = self.associated(&sealed[..WRAPPED.end], field, owner);
-        let payload = Payload { msg: &sealed[NONCE.end..], aad: &associated };
-        cipher.decrypt(Nonce::from_slice(&sealed[NONCE]), payload).map(Pii::new).map_err(|_| OpenError::Refused)
+        let (header, value) = sealed.split_at(header);
+        let cipher = self.unwrapped(header)?;
+        let mut opened = cipher.open(&self.associated(header, field, owner), value).ok_or(OpenError::Refused)?;
+        Ok(Pii::new(std::mem::take(&mut *opened)))
+    }
+
+    /// Suite, key id and wrapped data key.
+    const fn header_bytes(&self) -> usize {
+        KEY_ID.end + NONCE_BYTES + self.suite.key_bytes() + TAG_BYTES
     }
 
     /// The data key in use, a fresh one where there is none, or it is used up or too old.
@@ -145,36 +140,31 @@ impl Sealer {
     }
 
     fn draw(&self, now: Instant) -> DataKey {
-        let mut key = Zeroizing::new(random::<32>());
-        let cipher = Aes256Gcm::new((&*key).into());
-        let nonce = random::<12>();
-        let tag = encrypt(&self.wrapping, &nonce, &self.wrapping_associated(), key.as_mut_slice());
-        let mut wrapped = [0; 60];
-        wrapped[..12].copy_from_slice(&nonce);
-        wrapped[12..44].copy_from_slice(key.as_slice());
-        wrapped[44..].copy_from_slice(&tag);
-        DataKey { cipher, wrapped, since: now, messages: AtomicU64::new(0) }
+        #[expect(clippy::expect_used, reason = "said of `new`")]
+        let wrapping = self.wrapping.last().expect("one at least");
+        let key = Zeroizing::new(random::<32>());
+        let key = &key[..self.suite.key_bytes()];
+        let mut header = Vec::with_capacity(self.header_bytes());
+        header.push(self.suite.id());
+        header.extend_from_slice(&wrapping.id);
+        wrapping.cipher.seal(&self.wrapping_associated(wrapping.id), key, &mut header);
+        DataKey { cipher: Cipher::new(self.suite, key), header, since: now, messages: AtomicU64::new(0) }
     }
 
     /// The cipher of a wrapped data key, out of those opened lately where it is among them.
-    fn unwrapped(&self, wrapped: &Wrapped) -> Result<Arc<Aes256Gcm>, OpenError> {
+    fn unwrapped(&self, header: &[u8]) -> Result<Arc<Cipher>, OpenError> {
         let mut opened = lock(&self.opened);
-        if let Some((_, cipher)) = opened.iter().rev().find(|(known, _)| known == wrapped) {
+        if let Some((_, cipher)) = opened.iter().rev().find(|(known, _)| known == header) {
             return Ok(Arc::clone(cipher));
         }
-        let mut key = Zeroizing::new([0; 32]);
-        key.copy_from_slice(&wrapped[12..44]);
-        let nonce = Nonce::from_slice(&wrapped[..12]);
-        let tag = Tag::from_slice(&wrapped[44..]);
-        self.wrapping
-            .decrypt_in_place_detached(nonce, &self.wrapping_associated(), key.as_mut_slice(), tag)
-            .map_err(|_| OpenError::Refused)?;
-        let cipher = Arc::new(Aes256Gcm::new((&*key).into()));
-        key.zeroize();
+        let (id, wrapped) = (&header[KEY_ID], &header[KEY_ID.end..]);
+        let wrapping = self.wrapping.iter().find(|key| key.id == id).ok_or(OpenError::UnknownKey)?;
+        let key = wrapping.cipher.open(&self.wrapping_associated(wrapping.id), wrapped).ok_or(OpenError::Refused)?;
+        let cipher = Arc::new(Cipher::new(self.suite, &key));
         if opened.len() == OPENED_KEYS_MAX {
             opened.pop_front();
         }
-        opened.push_back((*wrapped, Arc::clone(&cipher)));
+        opened.push_back((header.to_owned(), Arc::clone(&cipher)));
         Ok(cipher)
     }
 
@@ -182,25 +172,19 @@ impl Sealer {
         in_lengths(&[b"oneknock sealed field", header, self.mandate.as_bytes(), field.as_bytes(), owner.as_bytes()])
     }
 
-    fn wrapping_associated(&self) -> Vec<u8> {
-        in_lengths(&[b"oneknock data key", &[SUITE_AES_256_GCM], &self.key_id, self.mandate.as_bytes()])
+    fn wrapping_associated(&self, key_id: KeyId) -> Vec<u8> {
+        in_lengths(&[b"oneknock data key", &[self.suite.id()], &key_id, self.mandate.as_bytes()])
     }
 }
 
 /// Parts one behind the other, each after its length (8 bytes, big-endian).
-fn in_lengths(parts: &[&[u8]]) -> Vec<u8> {
+pub fn in_lengths(parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(parts.iter().map(|part| 8 + part.len()).sum());
     for part in parts {
         bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
         bytes.extend_from_slice(part);
     }
     bytes
-}
-
-fn encrypt(cipher: &Aes256Gcm, nonce: &[u8; 12], associated: &[u8], text: &mut [u8]) -> [u8; TAG_BYTES] {
-    #[expect(clippy::expect_used, reason = "AES-GCM refuses only texts of 64 GiB and more")]
-    let tag = cipher.encrypt_in_place_detached(nonce.into(), associated, text).expect("under 64 GiB");
-    tag.into()
 }
 
 /// Bytes from the operating system.
@@ -221,7 +205,8 @@ mod tests {
     use super::*;
 
     fn sealer() -> Sealer {
-        Sealer::new("m", &[9; 32], [1, 2, 3, 4])
+        let wrapping = WrappingKey { id: [1, 2, 3, 4], cipher: Cipher::new(Suite::Aes, &[9; 32]) };
+        Sealer::new("m", Suite::Aes, vec![wrapping])
     }
 
     #[test]
@@ -231,12 +216,12 @@ mod tests {
         let first = sealer.data_key(start);
         assert!(Arc::ptr_eq(&first, &sealer.data_key(start + DATA_KEY_AGE_MAX - Duration::from_millis(1))));
         let second = sealer.data_key(start + DATA_KEY_AGE_MAX);
-        assert_ne!(first.wrapped, second.wrapped);
+        assert_ne!(first.header, second.header);
 
         second.messages.store(DATA_KEY_MESSAGES_MAX - 1, Ordering::Relaxed);
         assert!(Arc::ptr_eq(&second, &sealer.data_key(start + DATA_KEY_AGE_MAX)));
         let third = sealer.data_key(start + DATA_KEY_AGE_MAX);
-        assert_ne!(second.wrapped, third.wrapped);
+        assert_ne!(second.header, third.header);
         assert_eq!(third.messages.load(Ordering::Relaxed), 1);
     }
 

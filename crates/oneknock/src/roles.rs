@@ -26,7 +26,8 @@ const SLOTS: usize = 64;
 pub struct Process {
     config: Arc<Config>,
     site: Site,
-    keyring: Arc<Keyring>,
+    /// The mandates' keys.
+    pub keyring: Arc<Keyring>,
     /// Who may sign in.
     pub sign_in: Arc<SignIn>,
     /// Folder of this process's caches.

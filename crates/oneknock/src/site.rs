@@ -12,7 +12,7 @@ use eventlog::table::Small;
 use eventlog::{Append, Log, LogError, site_topics};
 use events::{Mandate, Millis, Policy, Record, topics};
 use futures::FutureExt;
-use keys::{Keyring, TokensFile};
+use keys::TokensFile;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,11 +36,6 @@ pub struct Site {
 /// The site's sign-in.
 pub fn tokens(config: &Config) -> Result<TokensFile, Failure> {
     TokensFile::read(&config.tokens).map_err(|error| Failure::Usage(format!("auth.tokens: {error}")))
-}
-
-/// The site's keys.
-pub fn keyring(config: &Config) -> Result<Arc<Keyring>, Failure> {
-    Keyring::open(&config.keys_dir).map(Arc::new).map_err(|error| Failure::Usage(format!("keys.file: {error}")))
 }
 
 /// Milliseconds since 1970: the one place of this program that asks what time it is, beside `init`.

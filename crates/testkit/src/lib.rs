@@ -5,6 +5,8 @@ mod guarded;
 pub mod histories;
 pub mod house;
 pub mod kafka;
+pub mod keyring;
+pub mod openbao;
 pub mod oracle;
 pub mod parts;
 pub mod ports;

@@ -12,6 +12,7 @@ use crate::ports;
 use anyhow::{Context, Result, bail, ensure};
 use client::Client;
 use eventlog::Log;
+use keys::{Cost, KeptBy, Keyring, Pii, Settings, Suite};
 use register::Register;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -113,6 +114,16 @@ impl Site {
     /// The site's configuration.
     pub fn config(&self) -> PathBuf {
         self.dir().join("oneknock.toml")
+    }
+
+    /// The site's keys, opened as its own processes do.
+    ///
+    /// # Errors
+    /// They do not open.
+    pub fn keyring(&self) -> Result<Keyring> {
+        let password = Pii::new(std::fs::read_to_string(self.dir().join("keys.password"))?.trim_end().to_owned());
+        let kept_by = KeptBy::Password { password, cost: Cost::default() };
+        Ok(Keyring::open(&Settings { dir: self.dir().join("keys"), suite: Suite::default(), kept_by })?)
     }
 
     /// Starts `run` again, and waits until every role is ready.

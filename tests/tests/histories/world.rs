@@ -116,12 +116,12 @@ impl World {
 
     /// A phone for each partition of the identifiers' topic.
     fn canaries(&self, change: u64) -> Result<Vec<String>> {
-        let keyring = keys::Keyring::open(&self.site.dir().join("keys"))?;
+        let keyring = self.site.keyring()?;
         let keys = keyring.mandate(MANDATE).context("the mandate has keys")?;
         let mut found = BTreeMap::new();
         for number in 0..10_000 {
             let phone = numbers::phone(change * 10_000 + number);
-            let token = keys.token(IdentifierKind::Phone, &phone).to_string();
+            let token = keys.token(IdentifierKind::Phone, &phone)?.to_string();
             found.entry(partition_of(token.as_bytes(), self.partitions)).or_insert(phone);
         }
         ensure!(found.len() == self.partitions as usize, "10 000 phones miss a partition");

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::{Gateway, Shared, sign_in};
-use crate::intake::{self, Fields, Refusal, RefusalCode};
+use crate::intake::{self, Fields, NotTaken, Refusal, RefusalCode};
 use crate::now::now_ms;
 use axum::Json;
 use axum::body::Bytes;
@@ -29,7 +29,10 @@ pub async fn screening(State(gateway): Shared, headers: HeaderMap, body: Result<
     }
     let body = body.ok().filter(|body| body.len() <= BODY_BYTES_MAX).ok_or_else(Problem::too_large)?;
     let fields = intake::parse_object(&body).map_err(|_| Problem::unreadable("the body is not one JSON object"))?;
-    let (mandate, identifier) = identify(&gateway, &source.name, &fields).map_err(refused)?;
+    let (mandate, identifier) = identify(&gateway, &source.name, &fields).map_err(|not_taken| match not_taken {
+        NotTaken::Refused(refusal) => refused(refusal),
+        NotTaken::KeysAway => Problem::keys_away(),
+    })?;
     let link = link(&gateway, &identifier).await;
     let place = resolve::resolve(&[identifier], None, |_| link.as_ref().map(Cow::Borrowed));
     let until = gateway.followed.covers.until(&household_key(&mandate, &place), identifier.token);
@@ -40,21 +43,21 @@ pub async fn screening(State(gateway): Shared, headers: HeaderMap, body: Result<
     }))
 }
 
-fn identify(gateway: &Gateway, source: &str, fields: &Fields) -> Result<(String, Identifier), Refusal> {
+fn identify(gateway: &Gateway, source: &str, fields: &Fields) -> Result<(String, Identifier), NotTaken> {
     let site = &gateway.site;
     let named = intake::text(fields.get("mandate"), "mandate", intake::CODE_CHARS_MAX)?;
     let mandates = site.mandates();
     let now = now_ms();
     let chosen = intake::choose(&mandates, source, named.as_deref(), |one| intake::in_force(one, site.rules.clock, now, None))?;
-    let keys = site.keyring.mandate(&chosen.id);
-    let keys = keys.ok_or_else(|| Refusal::whole(RefusalCode::NoMandate, "the keys of the mandate are not here"))?;
+    let keys = site.keyring.mandate(&chosen.id).ok_or(NotTaken::KeysAway)?;
     let mut given = KINDS.into_iter().filter(|kind| fields.get(intake::field_of(*kind)).is_some());
     let (Some(kind), None) = (given.next(), given.next()) else {
-        return Err(Refusal::whole(RefusalCode::MissingField, "exactly one of resident_id, passport, permit, phone, plate must be there"));
+        let message = "exactly one of resident_id, passport, permit, phone, plate must be there";
+        return Err(Refusal::whole(RefusalCode::MissingField, message).into());
     };
     let label = intake::field_of(kind);
     if !mandate::allows_field(chosen, label) {
-        return Err(Refusal::at(RefusalCode::OutOfMandate, label, "the mandate does not allow this identifier"));
+        return Err(Refusal::at(RefusalCode::OutOfMandate, label, "the mandate does not allow this identifier").into());
     }
     let identifier = intake::identifier(fields, kind, &keys)?.ok_or_else(|| Refusal::missing(label))?;
     Ok((chosen.id.clone(), identifier))

@@ -95,18 +95,6 @@ impl Site {
     pub fn mandates(&self) -> Vec<Arc<Mandate>> {
         self.mandates.all().into_iter().map(|(_, mandate)| mandate).collect()
     }
-
-    /// Reads the keyring again where a mandate has come whose keys another process wrote.
-    pub fn refresh_keys(&self) {
-        let missing = self
-            .mandates
-            .all()
-            .iter()
-            .any(|(id, mandate)| mandate.state == events::MandateState::Open && self.keyring.mandate(id).is_none());
-        if missing && let Err(error) = self.keyring.reload() {
-            tracing::warn!(%error, "the keys cannot be read again");
-        }
-    }
 }
 
 /// What requests share.
@@ -136,7 +124,6 @@ pub async fn run(
     let followed = Followed { memory: Arc::default(), covers: Arc::default(), has_caught_up: Arc::default() };
     let follower = follow::follow(Arc::clone(&site.log), Arc::clone(&site.schemas), site.partitions, followed.clone(), shutdown.clone());
     let follower = tokio::spawn(follower);
-    let keys = tokio::spawn(watch_mandates(site.clone(), shutdown.clone()));
     let appender = Arc::new(Appender::new(Arc::clone(&site.connect)));
     let gateway = Arc::new(Gateway { site, sign_in, identifiers, followed, budget: Arc::default(), appender });
     let served = axum::serve(listener, router(gateway)).with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future();
@@ -149,20 +136,7 @@ pub async fn run(
     }
     shutdown.cancel();
     follower.await?;
-    keys.await?;
     Ok(())
-}
-
-/// Keeps the keyring in step with the mandates: their keys may be written by another process.
-async fn watch_mandates(site: Site, shutdown: CancellationToken) {
-    let mut changed = site.mandates.subscribe();
-    loop {
-        site.refresh_keys();
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            keys = changed.recv() => if keys.is_none() { return },
-        }
-    }
 }
 
 fn router(gateway: Arc<Gateway>) -> Router {

@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::sign_in::{self, Source};
 use super::{BODY_BYTES_MAX, Gateway, Shared};
 use crate::appender::Appender;
-use crate::intake::{self, Context, Prepared, Refusal, RefusalCode};
+use crate::intake::{self, Context, NotTaken, Prepared, Refusal, RefusalCode};
 use crate::now::now_ms;
 use axum::Json;
 use axum::body::BodyDataStream;
@@ -170,7 +170,7 @@ async fn read_body(body: &mut BodyDataStream) -> Result<Vec<u8>, Problem> {
     tokio::time::timeout(BODY_WITHIN, whole).await.map_err(|_| late())?
 }
 
-/// Judges every record by itself: no other record, no log.
+/// Judges every record by itself: no other record, no log. Where the keys of one are away, nothing of the request is taken.
 fn judge_alone(
     gateway: &Gateway,
     source: &Source,
@@ -196,12 +196,16 @@ fn judge_alone(
         };
         let fields = match item.fields {
             Ok(fields) => fields,
-            Err(refusal) => return Outcome { id: None, prepared: Err(refusal) },
+            Err(refusal) => return Ok(Outcome { id: None, prepared: Err(refusal) }),
         };
         let id = intake::text(fields.get("id"), "id", intake::ID_CHARS_MAX).ok().flatten();
-        Outcome { id, prepared: intake::prepare(&context, &fields) }
+        match intake::prepare(&context, &fields) {
+            Ok(prepared) => Ok(Outcome { id, prepared: Ok(prepared) }),
+            Err(NotTaken::Refused(refusal)) => Ok(Outcome { id, prepared: Err(refusal) }),
+            Err(NotTaken::KeysAway) => Err(Problem::keys_away()),
+        }
     };
-    Ok(records(media, body)?.into_iter().map(judge).collect())
+    records(media, body)?.into_iter().map(judge).collect()
 }
 
 /// Compares with what is known, appends what is new and waits until all that the answer speaks of is durable.

@@ -53,6 +53,13 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the log is away: take nothing as taken and send again").retry_after(5)
     }
 
+    /// 503: nothing was taken, and nothing can be said.
+    pub fn keys_away() -> Problem {
+        metrics::counter!("oneknock_gateway_keys_away_total").increment(1);
+        let detail = "the keys of a mandate in force cannot be had now: take nothing as taken and send again";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(30)
+    }
+
     /// 404.
     pub fn not_found(detail: &'static str) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, detail)

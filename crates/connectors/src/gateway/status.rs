@@ -19,7 +19,7 @@ pub async fn event(State(gateway): Shared, headers: HeaderMap, path: Result<Path
     let id = intake::bounded_text(&id, "id", intake::ID_CHARS_MAX).ok().flatten().ok_or_else(unknown)?;
     let keyring = &gateway.site.keyring;
     let mandates = keyring.ids().into_iter().filter_map(|mandate| keyring.mandate(&mandate));
-    let references: Vec<_> = mandates.map(|keys| keys.source_ref(&source.name, &id)).collect();
+    let references: Vec<_> = mandates.filter_map(|keys| keys.source_ref(&source.name, &id).ok()).collect();
     let (event_id, fate) = gateway.followed.memory.newest(&references, now_ms()).ok_or_else(unknown)?;
     Ok(Json(match fate.decided {
         Some(decided) => {

@@ -2,7 +2,7 @@
 
 use super::content::Content;
 use super::fields::{Field, Fields};
-use super::refusal::{Refusal, RefusalCode};
+use super::refusal::{NotTaken, Refusal, RefusalCode};
 use super::{Context, identify, read, scope};
 use domain::mandate::allows_field;
 use eventlog::Append;
@@ -11,7 +11,7 @@ use events::{
     Blob, CheckpointPassage, Codec, Destination, Direction, EventId, HighwayEntrance, Identifier, IdentifierKind, Mandate, Millis, Sealed,
     SourceKind, TelecomMovement, cloudevents,
 };
-use keys::MandateKeys;
+use keys::{KeysGone, MandateKeys};
 
 /// A record that may be appended.
 pub struct Prepared {
@@ -51,7 +51,10 @@ fn kinds_of(kind: SourceKind) -> &'static [IdentifierKind] {
 }
 
 /// Judges one record and prepares its append. Asked in this order: the id, the time, the mandate, then the fields that it allows.
-pub fn prepare(context: &Context<'_>, fields: &Fields) -> Result<Prepared, Refusal> {
+///
+/// # Errors
+/// [`NotTaken`]: refused, or the keys of its mandate are not here.
+pub fn prepare(context: &Context<'_>, fields: &Fields) -> Result<Prepared, NotTaken> {
     let id = read::required(fields, "id", read::ID_CHARS_MAX)?;
     let observed_at = read::observed_at(fields)?;
     check_age(context, observed_at)?;
@@ -61,10 +64,7 @@ pub fn prepare(context: &Context<'_>, fields: &Fields) -> Result<Prepared, Refus
     let mandate = scope::choose(context.mandates, context.source, named, |one| {
         scope::in_force(one, rules.clock, context.received_at, Some(observed_at))
     })?;
-    let keys = context.keyring.mandate(&mandate.id).ok_or_else(|| {
-        tracing::warn!(mandate = mandate.id, "a mandate is in force, but its keys are not here");
-        Refusal::whole(RefusalCode::NoMandate, "the keys of the mandate are not here")
-    })?;
+    let keys = context.keyring.mandate(&mandate.id).ok_or(NotTaken::KeysAway)?;
     let body = read_body(context.kind, fields, mandate)?;
     let mut identifiers = identify::identifiers(fields, kinds_of(context.kind), mandate, &keys)?;
     if let Body::Checkpoint { destination: Some(Declared { grid, address: Some(address), .. }), .. } = &body {
@@ -76,10 +76,10 @@ pub fn prepare(context: &Context<'_>, fields: &Fields) -> Result<Prepared, Refus
         false => None,
     };
     let digest = content(context.kind, observed_at, &identifiers, origin_division.as_deref(), &body);
-    let source_ref = keys.source_ref(context.source, &id);
-    let event_id = EventId(keys.event_id(context.source, &id, &digest));
+    let source_ref = keys.source_ref(context.source, &id)?;
+    let event_id = EventId(keys.event_id(context.source, &id, &digest)?);
     let head = Head { context, mandate, keys: &keys, event_id, source_ref, observed_at, identifiers, origin_division };
-    let append = head.append(body);
+    let append = head.append(body)?;
     Ok(Prepared { id, event_id, source_ref, append })
 }
 
@@ -201,22 +201,22 @@ struct Head<'a> {
 }
 
 impl Head<'_> {
-    fn append(self, body: Body) -> Append {
+    fn append(self, body: Body) -> Result<Append, KeysGone> {
         let context = self.context;
         let (event_id, observed_at) = (self.event_id, self.observed_at);
         // `identify::identifiers` never answers with none.
         let key = self.identifiers.first().map(|strongest| strongest.token.to_string()).unwrap_or_default().into_bytes();
-        let (name, value) = self.encode(body, context.codec);
-        Append {
+        let (name, value) = self.encode(body, context.codec)?;
+        Ok(Append {
             topic: of_kind(context.kind).into(),
             partition: partition_of(&key, context.partitions),
             key: key.into(),
             value: Some(value.into()),
             headers: cloudevents::headers(event_id, context.source, name, observed_at, context.traceparent),
-        }
+        })
     }
 
-    fn encode(self, body: Body, codec: &Codec) -> (&'static str, Vec<u8>) {
+    fn encode(self, body: Body, codec: &Codec) -> Result<(&'static str, Vec<u8>), KeysGone> {
         macro_rules! record {
             ($name:ident { $($own:ident: $value:expr),* }) => {
                 (stringify!($name), codec.encode(&$name {
@@ -232,9 +232,9 @@ impl Head<'_> {
                 }))
             };
         }
-        match body {
+        Ok(match body {
             Body::Checkpoint { checkpoint, direction, party_size, destination } => {
-                let destination = destination.map(|declared| seal(declared, self.event_id, self.keys));
+                let destination = destination.map(|declared| seal(declared, self.event_id, self.keys)).transpose()?;
                 record!(CheckpointPassage {
                     checkpoint: checkpoint.into(),
                     direction: direction,
@@ -249,15 +249,16 @@ impl Head<'_> {
                 let from_division = self.origin_division.as_deref().map(Into::into);
                 record!(TelecomMovement { from_division: from_division, to_division: to_division.into(), dwell_minutes: dwell_minutes })
             }
-        }
+        })
     }
 }
 
-fn seal(declared: Declared, event_id: EventId, keys: &MandateKeys) -> Destination {
+fn seal(declared: Declared, event_id: EventId, keys: &MandateKeys) -> Result<Destination, KeysGone> {
     let owner = event_id.to_string();
-    let address = declared.address.map(|address| {
-        let value = Blob(keys.seal("address", &owner, address.as_bytes()));
-        Sealed { owner: owner.as_str().into(), value }
-    });
-    Destination { division: declared.division.into(), grid: declared.grid.into(), address }
+    let sealed = |address: String| {
+        let value = Blob(keys.seal("address", &owner, address.as_bytes())?);
+        Ok(Sealed { owner: owner.as_str().into(), value })
+    };
+    let address = declared.address.map(sealed).transpose()?;
+    Ok(Destination { division: declared.division.into(), grid: declared.grid.into(), address })
 }

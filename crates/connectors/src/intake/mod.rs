@@ -15,7 +15,7 @@ pub use build::{Prepared, prepare};
 pub use fields::{Field, Fields, known_name};
 pub use identify::{address, field_of, identifier, token};
 pub use read::{ADDRESS_CHARS_MAX, CODE_CHARS_MAX, ID_CHARS_MAX, bounded_text, free_text, text};
-pub use refusal::{Refusal, RefusalCode};
+pub use refusal::{NotTaken, Refusal, RefusalCode};
 pub use scope::{choose, in_force, touches_division};
 
 use domain::Clock;

@@ -1,5 +1,6 @@
 //! Why a record is not taken: a code for machines, the field, and a sentence that never holds the value.
 
+use keys::KeysGone;
 use std::borrow::Cow;
 
 /// What is wrong with a record.
@@ -51,7 +52,28 @@ impl RefusalCode {
     }
 }
 
-/// A record or row that is not taken.
+/// Why a record or row is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// It is refused, and will be refused again.
+    Refused(Refusal),
+    /// Its mandate is in force, but the mandate's keys are not here now: nothing can be said of it. It waits with its sender.
+    KeysAway,
+}
+
+impl From<Refusal> for NotTaken {
+    fn from(refusal: Refusal) -> NotTaken {
+        NotTaken::Refused(refusal)
+    }
+}
+
+impl From<KeysGone> for NotTaken {
+    fn from(_: KeysGone) -> NotTaken {
+        NotTaken::KeysAway
+    }
+}
+
+/// A record or row that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// What is wrong.

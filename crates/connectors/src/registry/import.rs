@@ -14,7 +14,7 @@ use eventlog::table::Small;
 use eventlog::{Log, LogError};
 use events::topics::{GRIDS, HOUSEHOLDS, IDENTIFIERS, MANDATES, household_key};
 use events::{Blob, Codec, GridEntry, HouseholdEntry, IdentifierLink, Mandate, Millis, Sealed, Token};
-use keys::{Keyring, MandateKeys};
+use keys::{Keyring, KeysGone, MandateKeys};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::fs::{File, TryLockError};
@@ -135,6 +135,9 @@ pub enum ImportError {
         /// The mandate's cap.
         most: i64,
     },
+    /// The mandate's keys are not here, or went on the way.
+    #[error("{0}; see `oneknock keys list`")]
+    Keys(#[from] KeysGone),
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -155,7 +158,7 @@ pub async fn import(
     let _held_until_the_end = lock(&request.state_dir)?;
     let mandates = Small::<Mandate>::open(Arc::clone(&log), Arc::clone(&schemas), MANDATES).await?;
     let mandate = choose(mandates.all().into_iter().map(|(_, mandate)| mandate).collect(), request, now)?;
-    let keys = keyring.mandate(&mandate.id).ok_or(ImportError::Mandate("the keys of the mandate are not here"))?;
+    let keys = keyring.mandate(&mandate.id).ok_or(KeysGone)?;
     let partitions = partitions(log.as_ref()).await?;
     let present = present::read(log.as_ref(), &schemas, partitions, &keys).await?;
     let mut snapshot = snapshot::read(&request.paths, &request.state_dir, &keys, &present, progress)?;
@@ -277,7 +280,7 @@ impl Plan {
         present: &Present,
         now: Millis,
         progress: &mut Progress<'_>,
-    ) -> Result<(), LogError> {
+    ) -> Result<(), ImportError> {
         let Target { log, partitions, codec, keys } = target;
         let (log, partitions) = (*log, *partitions);
         let grids = self.grids.iter().filter_map(|grid| {
@@ -285,11 +288,14 @@ impl Plan {
             Some((grid.to_string(), Some(codec.encode(&entry))))
         });
         publish(log, GRIDS, partitions, grids, "grids published", progress).await?;
+        let mut sealed = Ok(());
         let households = self.households.iter().filter_map(|id| {
             let entry = household_entry(snapshot.households.get(id)?, present, id, keys, now);
+            let entry = entry.map_err(|gone| sealed = Err(gone)).ok()?;
             Some((household_key(keys.mandate(), id), Some(codec.encode(&entry))))
         });
         publish(log, HOUSEHOLDS, partitions, households, "households published", progress).await?;
+        sealed?;
         let identifiers = self.identifiers.iter().map(|(token, link)| (token.to_string(), Some(codec.encode(link))));
         publish(log, IDENTIFIERS, partitions, identifiers, "identifiers published", progress).await?;
         let gone = self.identifiers_gone.iter().map(|token| (token.to_string(), None));
@@ -318,20 +324,30 @@ fn is_unchanged(household: &Household, present: &Present, id: &str) -> bool {
 }
 
 /// The entry as it is published. Its version stays where only the contact changed, and always grows otherwise.
-fn household_entry(household: &Household, present: &Present, id: &str, keys: &MandateKeys, now: Millis) -> HouseholdEntry {
+fn household_entry(
+    household: &Household,
+    present: &Present,
+    id: &str,
+    keys: &MandateKeys,
+    now: Millis,
+) -> Result<HouseholdEntry, KeysGone> {
     let owner = household_key(keys.mandate(), id);
     let seal = |field: &str, text: &Option<String>| {
-        text.as_ref().map(|text| Sealed { owner: owner.as_str().into(), value: Blob(keys.seal(field, &owner, text.as_bytes())) })
+        let sealed = |text: &String| {
+            let value = Blob(keys.seal(field, &owner, text.as_bytes())?);
+            Ok(Sealed { owner: owner.as_str().into(), value })
+        };
+        text.as_ref().map(sealed).transpose()
     };
     let version = match present.households.get(id) {
         Some(before) if before.place == Some(place_digest(&household.grid, household.address.as_deref())) => before.version,
         Some(before) => now.0.max(before.version + 1),
         None => now.0,
     };
-    HouseholdEntry {
+    Ok(HouseholdEntry {
         version,
         grid: household.grid.to_string(),
-        address: seal("address", &household.address),
-        contact: seal("contact", &household.contact),
-    }
+        address: seal("address", &household.address)?,
+        contact: seal("contact", &household.contact)?,
+    })
 }

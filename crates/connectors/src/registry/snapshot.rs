@@ -6,11 +6,11 @@
 use super::csv_file::{CsvFile, Row};
 use super::import::{ImportError, Paths, Progress};
 use super::present::Present;
-use crate::intake::{self, ADDRESS_CHARS_MAX, CODE_CHARS_MAX, Refusal, RefusalCode};
+use crate::intake::{self, ADDRESS_CHARS_MAX, CODE_CHARS_MAX, NotTaken, Refusal, RefusalCode};
 use crate::rejects::Rejects;
 use domain::limits::LINKS_MAX;
 use events::{GridEntry, IdentifierKind, IdentifierLink, Link, Millis, Token};
-use keys::MandateKeys;
+use keys::{KeysGone, MandateKeys};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -81,8 +81,12 @@ pub fn read(
         let mut count = 0;
         for row in file {
             let Row { number, cells } = row.map_err(|error| failed(error.to_string()))?;
-            if let Err(refusal) = cells.and_then(|cells| take(&mut reading, &cells)) {
-                rejects.push(number, &refusal).map_err(|error| failed(format!("its rejects: {error}")))?;
+            match cells.map_err(NotTaken::from).and_then(|cells| take(&mut reading, &cells)) {
+                Ok(()) => {}
+                Err(NotTaken::Refused(refusal)) => {
+                    rejects.push(number, &refusal).map_err(|error| failed(format!("its rejects: {error}")))?;
+                }
+                Err(NotTaken::KeysAway) => return Err(ImportError::Keys(KeysGone)),
             }
             count += 1;
             if count % 10_000 == 0 {
@@ -96,7 +100,7 @@ pub fn read(
     Ok(reading.snapshot)
 }
 
-type Take<'a> = fn(&mut Reading<'a>, &[String]) -> Result<(), Refusal>;
+type Take<'a> = fn(&mut Reading<'a>, &[String]) -> Result<(), NotTaken>;
 
 fn text(cells: &[String], at: usize, name: &'static str, chars_max: usize) -> Result<Option<String>, Refusal> {
     intake::free_text(cells.get(at).map_or("", String::as_str), name, chars_max)
@@ -119,13 +123,13 @@ impl Reading<'_> {
         }
     }
 
-    fn grid(&mut self, cells: &[String]) -> Result<(), Refusal> {
+    fn grid(&mut self, cells: &[String]) -> Result<(), NotTaken> {
         let grid = required(cells, 0, "grid")?;
         let entry = grid_entry(cells);
         let grid = self.code(&grid);
         match entry {
             Ok(_) if self.snapshot.grids.contains_key(&grid) => {
-                Err(Refusal::at(RefusalCode::Duplicate, "grid", "a row before this one has it"))
+                Err(Refusal::at(RefusalCode::Duplicate, "grid", "a row before this one has it").into())
             }
             Ok(entry) => {
                 self.snapshot.kept_grids.remove(&grid);
@@ -136,20 +140,20 @@ impl Reading<'_> {
                 if !self.snapshot.grids.contains_key(&grid) && self.present.grids.contains_key(&*grid) {
                     self.snapshot.kept_grids.insert(grid);
                 }
-                Err(refusal)
+                Err(refusal.into())
             }
         }
     }
 
-    fn household(&mut self, cells: &[String]) -> Result<(), Refusal> {
+    fn household(&mut self, cells: &[String]) -> Result<(), NotTaken> {
         let id = required(cells, 0, "household")?;
         if id.starts_with('~') {
-            return Err(Refusal::bad_value("household", "must not begin with ~"));
+            return Err(Refusal::bad_value("household", "must not begin with ~").into());
         }
         let read = self.read_household(cells);
         let id = self.code(&id);
         if self.snapshot.households.contains_key(&id) {
-            return read.and(Err(Refusal::at(RefusalCode::Duplicate, "household", "a row before this one has it")));
+            return read.and(Err(Refusal::at(RefusalCode::Duplicate, "household", "a row before this one has it").into()));
         }
         match read {
             Ok((household, address)) => {
@@ -168,14 +172,14 @@ impl Reading<'_> {
         }
     }
 
-    fn read_household(&mut self, cells: &[String]) -> Result<(Household, Option<Token>), Refusal> {
+    fn read_household(&mut self, cells: &[String]) -> Result<(Household, Option<Token>), NotTaken> {
         let grid = required(cells, 1, "grid")?;
         let address = text(cells, 2, "address", ADDRESS_CHARS_MAX)?;
         let name = text(cells, 3, "contact_name", NAME_CHARS_MAX)?;
         let phone = text(cells, 4, "contact_phone", NAME_CHARS_MAX)?;
         let grid = self.code(&grid);
         if !self.snapshot.grids.contains_key(&grid) && !self.snapshot.kept_grids.contains(&grid) {
-            return Err(Refusal::at(RefusalCode::UnknownGrid, "grid", "no good row of the grids has it"));
+            return Err(Refusal::at(RefusalCode::UnknownGrid, "grid", "no good row of the grids has it").into());
         }
         let token = match &address {
             Some(address) => intake::address(&grid, address, "address", self.keys)?,
@@ -186,7 +190,7 @@ impl Reading<'_> {
         Ok((Household { grid, address, contact }, token.map(|identifier| identifier.token)))
     }
 
-    fn resident(&mut self, cells: &[String]) -> Result<(), Refusal> {
+    fn resident(&mut self, cells: &[String]) -> Result<(), NotTaken> {
         required(cells, 0, "resident")?;
         let household = required(cells, 1, "household")?;
         let mut tokens = Vec::new();
@@ -201,7 +205,7 @@ impl Reading<'_> {
             let list = cells.get(at).map_or("", String::as_str);
             let parts = list.split([';', '；']).map(str::trim).filter(|part| !part.is_empty());
             if kind == IdentifierKind::ResidentId && parts.clone().count() > 1 {
-                return Err(Refusal::bad_value(column, "expected one"));
+                return Err(Refusal::bad_value(column, "expected one").into());
             }
             for part in parts {
                 tokens.push(intake::token(kind, part, column, self.keys)?.token);
@@ -210,7 +214,7 @@ impl Reading<'_> {
         let known = self.snapshot.households.get_key_value(household.as_str()).map(|(id, _)| id);
         let known = known.or_else(|| self.snapshot.kept_households.get_key_value(household.as_str()).map(|(id, _)| id));
         let Some(id) = known.cloned() else {
-            return Err(Refusal::at(RefusalCode::UnknownHousehold, "household", "no good row of the households has it"));
+            return Err(Refusal::at(RefusalCode::UnknownHousehold, "household", "no good row of the households has it").into());
         };
         self.snapshot.pairs.extend(tokens.into_iter().map(|token| (token, Arc::clone(&id))));
         Ok(())

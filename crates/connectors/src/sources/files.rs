@@ -13,7 +13,7 @@ pub use split::{Format, RECORD_BYTES_MAX};
 use super::{Mode, SourceError, Summary};
 use crate::appender::Appender;
 use crate::gateway::Site;
-use crate::intake::{Context, Fields, Refusal, RefusalCode, prepare};
+use crate::intake::{Context, Fields, NotTaken, Refusal, RefusalCode, prepare};
 use crate::now::now_ms;
 use crate::rejects::{self, Rejects};
 use events::SourceKind;
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a folder is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// After the log went away.
+/// After the log or the keys went away.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// A last line without its end is taken when the file has not changed for so long, in milliseconds.
 const QUIET_MS: u128 = 10_000;
@@ -66,7 +66,7 @@ fn event_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SourceKind, 
 /// Reads until there is nothing more, or until it is stopped. `state_dir` keeps `source-NAME.json`, how far each file has been read.
 ///
 /// # Errors
-/// [`SourceError`]; while following, a log that is away or a folder that cannot be read is tried again.
+/// [`SourceError`]; while following, a log or keys that are away or a folder that cannot be read is tried again.
 pub async fn run(
     name: &str,
     config: &Config,
@@ -163,8 +163,6 @@ impl Source<'_> {
 
     /// Judges the records, makes the good ones durable and writes down the others.
     async fn deliver(&mut self, records: Vec<(u64, Result<Fields, Refusal>)>, rejects: &mut Rejects) -> Result<(), SourceError> {
-        // Another process may have opened a mandate since.
-        self.site.refresh_keys();
         let (mandates, codec) = (self.site.mandates(), self.site.schemas.codec());
         let context = Context {
             mandates: &mandates,
@@ -180,9 +178,11 @@ impl Source<'_> {
         };
         let (mut appends, mut refused) = (Vec::new(), Vec::new());
         for (row, fields) in records {
-            match fields.and_then(|fields| prepare(&context, &fields)) {
+            match fields.map_err(NotTaken::from).and_then(|fields| prepare(&context, &fields)) {
                 Ok(prepared) => appends.push(prepared.append),
-                Err(refusal) => refused.push((row, refusal)),
+                Err(NotTaken::Refused(refusal)) => refused.push((row, refusal)),
+                // Nothing of the batch is passed over: it is read again.
+                Err(NotTaken::KeysAway) => return Err(SourceError::KeysAway),
             }
         }
         let accepted = appends.len() as u64;

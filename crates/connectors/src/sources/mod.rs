@@ -52,6 +52,9 @@ pub enum SourceError {
         /// Why not.
         reason: String,
     },
+    /// A record's mandate is in force, but its keys cannot be had now.
+    #[error("the keys of a mandate in force are not here, and its records wait; see `oneknock keys list`")]
+    KeysAway,
     /// The log.
     #[error(transparent)]
     Log(#[from] eventlog::LogError),

@@ -54,7 +54,7 @@ impl TestSite {
         let log: Arc<dyn Log> = Embedded::open(&dir.path().join("log")).unwrap();
         log.create_topics(&site_topics(PARTITIONS)).await.unwrap();
         let schemas = Schemas::open("").await.unwrap();
-        let keyring = Arc::new(Keyring::init(&dir.path().join("keys")).unwrap());
+        let keyring = Arc::new(Keyring::init(&testkit::keyring::settings(dir.path())).unwrap());
         for one in mandates {
             keyring.create_mandate(&one.id).unwrap();
             put(log.as_ref(), MANDATES, &one.id, Some(Codec::built_in().encode(one))).await;

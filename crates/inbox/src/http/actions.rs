@@ -216,9 +216,10 @@ fn registration(app: &App, viewer: &Viewer, task: &Task, register: &RegisterRequ
 
 /// A note is as personal as an address: sealed before it goes anywhere.
 fn sealed_note(app: &App, task: &Task, note: &str) -> Result<Sealed, Problem> {
-    let keys = app.keyring.mandate(&task.mandate).ok_or_else(Problem::no_task)?;
+    let away = || Problem::again("the keys of the mandate cannot be had now: send it again with the same action_id", 30);
+    let keys = app.keyring.mandate(&task.mandate).ok_or_else(away)?;
     let owner = household_key(&task.mandate, &task.household);
-    let value = Blob(keys.seal("note", &owner, note.as_bytes()));
+    let value = Blob(keys.seal("note", &owner, note.as_bytes()).map_err(|_| away())?);
     Ok(Sealed { owner: owner.into(), value })
 }
 

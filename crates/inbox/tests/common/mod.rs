@@ -51,7 +51,7 @@ impl Site {
         let log: Arc<dyn Log> = Embedded::open(&dir.path().join("log")).unwrap();
         log.create_topics(&site_topics(PARTITIONS)).await.unwrap();
         let schemas = Schemas::open("").await.unwrap();
-        let keyring = Arc::new(Keyring::init(&dir.path().join("keys")).unwrap());
+        let keyring = Arc::new(Keyring::init(&testkit::keyring::settings(dir.path())).unwrap());
         keyring.create_mandate(M).unwrap();
         std::fs::create_dir_all(dir.path().join("audit")).unwrap();
         prepare(&dir.path().join("audit"));
@@ -157,7 +157,7 @@ impl Site {
     }
 
     pub fn sealed(&self, field: &str, owner: &str, text: &str) -> Sealed {
-        let value = Blob(self.keyring.mandate(M).unwrap().seal(field, owner, text.as_bytes()));
+        let value = Blob(self.keyring.mandate(M).unwrap().seal(field, owner, text.as_bytes()).unwrap());
         Sealed { owner: owner.into(), value }
     }
 

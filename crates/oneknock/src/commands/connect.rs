@@ -3,7 +3,7 @@
 use crate::cli::Connect;
 use crate::commands::run;
 use crate::failure::Failure;
-use crate::{roles, site};
+use crate::{keyring, roles, site};
 use connectors::sources::{self, Config, Mode, SourceError, Summary};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,6 +29,7 @@ pub async fn run(path: &Path, options: &Connect) -> Result<(), Failure> {
     let site = roles::gateway_site(&Arc::new(parsed.config), &site, parsed.keyring).await?;
     let mode = if options.once { Mode::Once } else { Mode::Follow };
     let stop = CancellationToken::new();
+    tokio::spawn(keyring::keep(Arc::clone(&site.keyring), Arc::clone(&site.mandates), stop.clone()));
     let Config::Files(files) = &source;
     let reading = sources::files::run(name, files, site, &state_dir, mode, stop.clone());
     tokio::pin!(reading);
@@ -50,6 +51,6 @@ pub async fn run(path: &Path, options: &Connect) -> Result<(), Failure> {
 fn failure(path: &Path, error: SourceError) -> Failure {
     match error {
         SourceError::Config { .. } => Failure::file(path, error),
-        SourceError::File { .. } | SourceError::Log(_) => Failure::Failed(error.into()),
+        SourceError::File { .. } | SourceError::KeysAway | SourceError::Log(_) => Failure::Failed(error.into()),
     }
 }

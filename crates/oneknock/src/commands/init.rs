@@ -2,10 +2,11 @@
 
 use crate::cli::{Clock, Init};
 use crate::failure::Failure;
+use crate::keyring;
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan};
-use keys::{Keyring, TokensFile};
+use keys::TokensFile;
 use std::fs;
 use std::path::Path;
 
@@ -26,7 +27,10 @@ pub fn run(options: &Init) -> Result<(), Failure> {
     println!("  mandate.toml    {MANDATE}: a DEMONSTRATION mandate for all divisions, sources and fields; not for real data");
     println!("  policy.toml     what makes a visit");
     println!("  tokens.json     who may sign in (mode 0600): the sources' tokens go to the agencies, the worker's to a phone");
-    println!("  keys/           the mandate's keys: in no topic, and in no backup");
+    println!("  keys/           the mandate's keys, under a password: in no topic");
+    if keyring::given().is_none() {
+        println!("  keys.password   that password (mode 0600): never in the same backup as keys/; without it nothing is opened again");
+    }
     println!("Next:");
     println!("  oneknock run --config {dir}/oneknock.toml");
     println!("  oneknock registry import --config {dir}/oneknock.toml --grids G.csv --households H.csv --residents R.csv");
@@ -36,15 +40,14 @@ pub fn run(options: &Init) -> Result<(), Failure> {
 /// Writes the site.
 pub fn write(options: &Init) -> Result<(), Failure> {
     let dir = &options.dir;
-    for name in ["oneknock.toml", "tokens.json", "keys", "mandate.toml", "policy.toml", "log"] {
+    for name in ["oneknock.toml", "tokens.json", "keys", "keys.password", "mandate.toml", "policy.toml", "log"] {
         if dir.join(name).exists() {
             return Err(Failure::file(&dir.join(name), "there is a site already; expected a directory without one"));
         }
     }
     let (from, until) = dates(options)?;
     fs::create_dir_all(dir).map_err(|error| Failure::file(dir, format!("cannot be made: {error}")))?;
-    let keyring = Keyring::init(&dir.join("keys"))?;
-    keyring.create_mandate(MANDATE)?;
+    keyring::init(dir)?.create_mandate(MANDATE)?;
     TokensFile::draw().save(&dir.join("tokens.json"))?;
     save(&dir.join("policy.toml"), domain::policy::DEFAULT_TOML)?;
     save(&dir.join("mandate.toml"), &mandate(from, until))?;
@@ -141,6 +144,8 @@ visits_max = 1000                  # `policy apply` asks for --yes where a polic
 
 [keys]
 file = "./keys"
+password_file = "./keys.password"  # mode 0600; or the password itself in ONEKNOCK_KEYS_PASSWORD
+suite = "aes"                      # of new mandates: AES-256-GCM and HMAC-SHA-256; or "sm": SM4-GCM and HMAC-SM3
 
 [audit]
 dir = "./audit"                    # who opened whose address and contact
@@ -178,12 +183,12 @@ mod tests {
         let config = crate::config::load(&site.join("oneknock.toml")).unwrap();
         assert_eq!((config.max_age_days, config.max_future_minutes), (0, 0));
         assert_eq!(config.clock, domain::Clock::Events);
-        let mandate = domain::mandate::from_toml(&fs::read_to_string(config.mandate.unwrap()).unwrap()).unwrap();
+        let mandate = domain::mandate::from_toml(&fs::read_to_string(config.mandate.as_ref().unwrap()).unwrap()).unwrap();
         assert_eq!((mandate.id.as_str(), mandate.version, mandate.demonstration), (MANDATE, 1, true));
         assert_eq!(events::time::format(mandate.valid_from), "2016-09-30T16:00:00Z");
         assert_eq!(events::time::format(mandate.valid_until), "2016-11-01T00:00:00Z");
         assert!(mandate.max_households >= 1_000_000);
-        assert!(Keyring::open(&config.keys_dir).unwrap().mandate(MANDATE).is_some());
+        assert!(keyring::open(&config).unwrap().mandate(MANDATE).is_some());
         assert_eq!(TokensFile::read(&config.tokens).unwrap().sources.len(), 3);
 
         let again = write(&options(&site, Clock::Wall, None)).unwrap_err();

@@ -7,8 +7,10 @@ use crate::config::{self, Config, LogKind};
 use crate::failure::Failure;
 use crate::language::Language;
 use crate::roles::{self, Process};
-use crate::site;
+use crate::{keyring, site};
 use ::ops::metrics::{self, Metrics};
+use eventlog::table::Small;
+use events::topics;
 use events::{Mandate, Policy};
 use keys::{Keyring, SignIn};
 use std::path::Path;
@@ -40,7 +42,7 @@ pub struct Parsed {
 pub fn parse(path: &Path) -> Result<Parsed, Failure> {
     let config = config::load(path)?;
     let sign_in = Arc::new(SignIn::new(&site::tokens(&config)?));
-    let keyring = site::keyring(&config)?;
+    let keyring = keyring::open(&config)?;
     let read = |key: &str, path: &Path| {
         std::fs::read_to_string(path).map_err(|error| Failure::file(&config.file, format!("{key}: {}: {error}", path.display())))
     };
@@ -55,8 +57,12 @@ pub fn parse(path: &Path) -> Result<Parsed, Failure> {
         }
         None => None,
     };
-    if let Some(mandate) = mandate.as_ref().filter(|mandate| keyring.mandate(&mandate.id).is_none()) {
-        return Err(Failure::file(&config.keys_dir, format!("keys.file: expected the keys of mandate {}", mandate.id)));
+    let is_here = |id: &str| keyring.mandate(id).is_some() || keyring.shut().iter().any(|(shut, _)| shut == id);
+    if let Some(mandate) = mandate.as_ref().filter(|mandate| !is_here(&mandate.id)) {
+        let id = &mandate.id;
+        let what =
+            format!("keys.file: expected the keys of mandate {id}: put its file back from a copy; nothing else opens what they sealed");
+        return Err(Failure::file(&config.keys_dir, what));
     }
     Ok(Parsed { config, sign_in, keyring, mandate, policy })
 }
@@ -104,6 +110,8 @@ pub async fn start(parsed: Parsed, wanted: &[Role], metrics: Metrics) -> Result<
 
     let stop = CancellationToken::new();
     let process = Process::begin(parsed.config, site.clone(), parsed.keyring, parsed.sign_in)?;
+    let mandates = Small::open(Arc::clone(&site.log), Arc::clone(&site.schemas), topics::MANDATES).await?;
+    tokio::spawn(keyring::keep(Arc::clone(&process.keyring), mandates, stop.clone()));
     let mut tasks = JoinSet::new();
     if let Some(listener) = listeners.inbox {
         announce("inbox", &listener);

@@ -174,11 +174,13 @@ struct SourceSection {
 #[serde(deny_unknown_fields, default)]
 struct KeysSection {
     file: String,
+    suite: String,
+    password_file: String,
 }
 
 impl Default for KeysSection {
     fn default() -> Self {
-        Self { file: "./keys".into() }
+        Self { file: "./keys".into(), suite: "aes".into(), password_file: "./keys.password".into() }
     }
 }
 
@@ -245,6 +247,8 @@ impl File {
             visits_max: check.number("policy.visits_max", self.policy.visits_max, 0, 1_000_000_000)?,
             sources,
             keys_dir: check.path("keys.file", &self.keys.file)?,
+            keys_suite: self.keys.suite.parse().map_err(|error| Failure::file(path, format!("keys.suite: {error}")))?,
+            keys_password: check.path("keys.password_file", &self.keys.password_file)?,
             audit_dir: check.path("audit.dir", &self.audit.dir)?,
             tokens: check.path("auth.tokens", &self.auth.tokens)?,
         })

@@ -12,6 +12,7 @@ use eventlog::kafka::KafkaConfig;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use file::File;
+use keys::Suite;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,10 @@ pub struct Config {
     pub sources: BTreeMap<String, sources::Config>,
     /// The keys' directory.
     pub keys_dir: PathBuf,
+    /// The suite of new mandates' keys.
+    pub keys_suite: Suite,
+    /// Where the password of the keys stands.
+    pub keys_password: PathBuf,
     /// The log of reads.
     pub audit_dir: PathBuf,
     /// The local sign-in.
@@ -102,7 +107,10 @@ pub fn load(path: &Path) -> Result<Config, Failure> {
 /// `ONEKNOCK_LOG_SCHEMA_REGISTRY` is `log.schema_registry`, `ONEKNOCK_SOURCES_TOLL_PATH` is `sources.toll.path`, and
 /// `ONEKNOCK_LOG_KAFKA_SASL_PASSWORD` is the property `sasl.password`.
 fn environment() -> Env {
-    let known = |key: &str| SECTIONS.iter().any(|section| key.strip_prefix(section).is_some_and(|rest| rest.starts_with('_')));
+    let is_no_key = |key: &str| key == crate::keyring::PASSWORD_VARIABLE.to_ascii_lowercase().trim_start_matches("oneknock_");
+    let known = move |key: &str| {
+        !is_no_key(key) && SECTIONS.iter().any(|section| key.strip_prefix(section).is_some_and(|rest| rest.starts_with('_')))
+    };
     Env::prefixed("ONEKNOCK_").filter(move |key| known(&key.as_str().to_ascii_lowercase())).map(|key| {
         let key = key.as_str().to_ascii_lowercase();
         if let Some(property) = key.strip_prefix("log_kafka_") {

@@ -3,7 +3,7 @@
 use crate::cli::Subject;
 use crate::config;
 use crate::failure::Failure;
-use crate::site;
+use crate::{keyring, site};
 use ::audit::{READS, each_entry};
 use anyhow::Context;
 use eventlog::table::{MemoryStore, Table};
@@ -35,7 +35,7 @@ struct Read {
 /// Prints all of them, oldest first.
 pub async fn run(config: &Path, options: &Subject, as_json: bool) -> Result<(), Failure> {
     let config = config::load(config)?;
-    let keyring = site::keyring(&config)?;
+    let keyring = keyring::open(&config)?;
     let mandate = match (&options.mandate, &keyring.ids()[..]) {
         (Some(mandate), _) => mandate.clone(),
         (None, [only]) => only.clone(),
@@ -78,7 +78,7 @@ fn of_person(raw: &str, keys: &MandateKeys, table: &Table, codec: &Codec) -> Res
     let mut households = BTreeSet::new();
     for &kind in IdentifierKind::ALL.iter().filter(|kind| **kind != IdentifierKind::Address) {
         let Ok(normal_form) = normal::identifier(kind, raw) else { continue };
-        let token = keys.token(kind, &normal_form);
+        let token = keys.token(kind, &normal_form)?;
         households.insert(topics::pseudo_household(token));
         let links = table.get(&token.to_string()).and_then(|value| codec.decode::<IdentifierLink>(&value).ok());
         households.extend(links.into_iter().flat_map(|link| link.links).map(|link| link.household.to_string()));
