@@ -18,5 +18,5 @@ pub use keyring::{Keyring, KeyringError};
 pub use mandate::MandateKeys;
 pub use pii::Pii;
 pub use seal::{OpenError, random};
-pub use sign_in::{Actor, Role, Scope, SignIn};
+pub use sign_in::{SignIn, bearer};
 pub use tokens_file::{Entry, SourceEntry, SupervisorEntry, TokensError, TokensFile, WorkerEntry};
