@@ -7,6 +7,7 @@ pub mod flip;
 pub mod kill;
 pub mod latency;
 pub mod log_choice;
+pub mod matrix;
 pub mod pass_through;
 pub mod process;
 pub mod register;

@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no randomness. Everything else depends on this crate, it depends on nothing of ours.
 
+pub mod actor;
 pub mod avro;
 pub mod cloudevents;
 pub mod codec;
@@ -13,6 +14,7 @@ pub mod schemas;
 pub mod time;
 pub mod topics;
 
+pub use actor::{Actor, Role, Scope};
 pub use avro::{Avro, AvroError, Blob, Fixed16, Millis, Text};
 pub use codec::{Codec, CodecError, Record};
 pub use identifier::{Identifier, IdentifierKind, Token};

@@ -90,7 +90,7 @@ pub async fn answer(
     if !tasks.is_empty() {
         let entry = Entry {
             at: events::time::format(crate::time::now()),
-            actor: &viewer.name,
+            actor: viewer.name(),
             role: viewer.role(),
             what,
             tasks,

@@ -4,12 +4,13 @@
 
 use crate::answer::{self, Depth, Item};
 use crate::cursor::{Cursor, Page, SortKey};
-use crate::entitled::{self, Viewer};
+use crate::entitled::Viewer;
 use crate::follow;
 use crate::list::List;
 use crate::view::{Changes, View};
 use audit::{AuditError, AuditLog};
 use domain::Clock;
+use domain::authorize::Field;
 use eventlog::schemas::Schemas;
 use eventlog::table::{Small, Table};
 use eventlog::{Log, LogError};
@@ -89,17 +90,6 @@ pub struct Listed {
 }
 
 impl App {
-    /// Whether a task in this grid is the viewer's to see.
-    pub fn sees(&self, viewer: &Viewer, grid: Option<&str>, triage: bool) -> bool {
-        entitled::sees(viewer, grid, triage, &|grid| self.grids.get(grid))
-    }
-
-    /// Whether the task's mandate lets it be shown.
-    pub fn mandate_shows(&self, task: &Task, now: Millis) -> bool {
-        let mandate = self.mandates.get(&task.mandate);
-        entitled::mandate_shows(mandate.as_deref(), self.clock, now, task.observed_until)
-    }
-
     /// The household's entry in the registry.
     pub fn entry(&self, task: &Task) -> Option<Arc<HouseholdEntry>> {
         let value = self.households.get(&household_key(&task.mandate, &task.household))?;
@@ -129,14 +119,6 @@ impl App {
         marks
     }
 
-    /// Now, by the clock that a household's times are of.
-    pub fn now_of(&self, task: &Task, now: Millis) -> Millis {
-        match self.clock {
-            Clock::Wall => now,
-            Clock::Events => task.observed_until,
-        }
-    }
-
     /// A page of the viewer's tasks. `page` says behind what; its position is that of the first page.
     pub fn list(&self, viewer: &Viewer, now: Millis, asked: &Asked<'_>, limit: usize, page: Option<&Page>) -> Listed {
         let view = self.view.read();
@@ -145,13 +127,12 @@ impl App {
             (states.is_empty() || states.contains(&task.state))
                 && grid.is_none_or(|grid| task.grid.as_deref() == Some(grid))
                 && asked.list.is_none_or(|list| list.has(task, self.now_of(task, now)))
-                && self.sees(viewer, task.grid.as_deref(), task.triage)
-                && self.mandate_shows(task, now)
+                && self.may_read(viewer, task, now, Field::Address).is_ok()
                 && page.is_none_or(|page| order(task) > (page.behind.rank, page.behind.due_ms, page.behind.task_id.as_str()))
         };
-        let mut tasks: Vec<&Arc<Task>> = match (grid, viewer.supervisor, &viewer.scope) {
-            (Some(grid), ..) => view.in_grid(grid).filter(wanted).collect(),
-            (None, false, keys::Scope::Only(own)) => own.iter().flat_map(|grid| view.in_grid(grid)).filter(wanted).collect(),
+        let mut tasks: Vec<&Arc<Task>> = match (grid, viewer.grids()) {
+            (Some(grid), _) => view.in_grid(grid).filter(wanted).collect(),
+            (None, Some(own)) => own.iter().flat_map(|grid| view.in_grid(grid)).filter(wanted).collect(),
             _ => view.shown().filter(wanted).collect(),
         };
         let more = tasks.len() > limit;

@@ -1,68 +1,124 @@
-//! Who may see what: a worker the tasks of own grids, a supervisor those of own areas, nobody anything of a mandate that is not in force.
+//! Whose a task is: what the inbox knows of a task and of whoever asks, put before `domain::authorize`. It has no rule of its own.
 //!
-//! Pure. It must not know HTTP; grids and mandates are handed in.
+//! Pure. It must not know HTTP.
 
+use crate::app::App;
 use domain::Clock;
-use domain::mandate::{area_has_grid, in_force};
-use events::{Before, GridEntry, GridStay, Mandate, Millis, Task};
-use keys::{Actor, Role, Scope};
+use domain::authorize::{Action, Field, Object, Place, Refusal, Under, authorize};
+use events::{Actor, Before, GridStay, Millis, Role, Scope, Task};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Somebody who may use the inbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Viewer {
-    /// The name in the sign-in.
-    pub name: String,
-    /// A supervisor, whose scope is areas; else a worker, whose scope is grids.
-    pub supervisor: bool,
-    /// Of what.
-    pub scope: Scope,
-}
+pub struct Viewer(Arc<Actor>);
 
 impl Viewer {
-    /// `None` for the other roles.
-    pub fn of(actor: &Actor) -> Option<Viewer> {
-        let (supervisor, scope) = match &actor.role {
-            Role::Worker { grids } => (false, grids),
-            Role::Supervisor { areas } => (true, areas),
-            Role::Source { .. } | Role::Ops | Role::Admin => return None,
-        };
-        Some(Viewer { name: actor.name.clone(), supervisor, scope: scope.clone() })
+    /// `None` for whoever may not.
+    pub fn of(actor: Arc<Actor>) -> Option<Viewer> {
+        let may = authorize(&actor, Under::Site, &Object::Inbox, Field::State, Action::Read);
+        may.ok().map(|()| Viewer(actor))
+    }
+
+    /// The name in the sign-in.
+    pub fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// The role's name.
     pub fn role(&self) -> &'static str {
-        if self.supervisor { "supervisor" } else { "worker" }
+        self.0.role.name()
+    }
+
+    /// A supervisor, whose scope is areas; else a worker, whose scope is grids.
+    pub fn is_supervisor(&self) -> bool {
+        matches!(self.0.role, Role::Supervisor { .. })
+    }
+
+    /// The codes that it is responsible for, for itself to see.
+    pub fn scope(&self) -> Vec<&str> {
+        match &self.0.role {
+            Role::Worker { grids: scope } | Role::Supervisor { areas: scope } => scope.to_list(),
+            _ => vec![],
+        }
+    }
+
+    /// The only grids that something of the viewer's can be in, where they are named: where to look, not what may be seen.
+    pub fn grids(&self) -> Option<&BTreeSet<String>> {
+        match &self.0.role {
+            Role::Worker { grids: Scope::Only(grids) } => Some(grids),
+            _ => None,
+        }
     }
 }
 
-/// Looks a grid up.
-pub type Grids<'a> = &'a dyn Fn(&str) -> Option<Arc<GridEntry>>;
-
-/// Whether a grid is one of the viewer's.
-pub fn has_grid(viewer: &Viewer, grid: &str, grids: Grids<'_>) -> bool {
-    match (&viewer.scope, viewer.supervisor) {
-        (Scope::All, _) => true,
-        (Scope::Only(own), false) => own.contains(grid),
-        (Scope::Only(areas), true) => grids(grid).is_some_and(|entry| areas.iter().any(|area| area_has_grid(area, &entry))),
+impl App {
+    fn ask(&self, viewer: &Viewer, under: Under<'_>, object: &Object<'_>, field: Field<'_>, action: Action) -> Result<(), Refusal> {
+        authorize(&viewer.0, under, object, field, action)
     }
-}
 
-/// Whether a task in this grid is the viewer's to see. Triage is for supervisors alone, and so is a task without a grid.
-pub fn sees(viewer: &Viewer, grid: Option<&str>, triage: bool, grids: Grids<'_>) -> bool {
-    match grid {
-        Some(grid) => (viewer.supervisor || !triage) && has_grid(viewer, grid, grids),
-        None => viewer.supervisor && viewer.scope == Scope::All,
+    /// Where something is.
+    fn place<T>(&self, grid: Option<&str>, then: impl FnOnce(Place<'_>) -> T) -> T {
+        then(Place { grid, grids: &|grid| self.grids.get(grid) })
     }
-}
 
-/// Whether a mandate's tasks are shown: dates are judged by the site's clock, and with `events` by what the household has seen.
-pub fn mandate_shows(mandate: Option<&Mandate>, clock: Clock, now: Millis, observed_until: Millis) -> bool {
-    let at = match clock {
-        Clock::Wall => now,
-        Clock::Events => observed_until,
-    };
-    mandate.is_some_and(|mandate| in_force(mandate, at))
+    /// A task's mandate: dates are judged by the site's clock, and with `events` by what the household has seen.
+    fn under<T>(&self, task: &Task, now: Millis, then: impl FnOnce(Under<'_>) -> T) -> T {
+        let mandate = self.mandates.get(&task.mandate);
+        then(Under::Mandate { mandate: mandate.as_deref(), at: Some(self.now_of(task, now)) })
+    }
+
+    /// Whether the viewer may read so much of a household's visit as it is now.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn may_read(&self, viewer: &Viewer, task: &Task, now: Millis, field: Field<'_>) -> Result<(), Refusal> {
+        self.place(task.grid.as_deref(), |place| {
+            let object = Object::Task { place, triage: task.triage, is_over: false };
+            self.under(task, now, |under| self.ask(viewer, under, &object, field, Action::Read))
+        })
+    }
+
+    /// Whether how the household's last visit ended is the viewer's to know.
+    pub fn may_read_before(&self, viewer: &Viewer, task: &Task, before: &Before, now: Millis) -> bool {
+        self.place(before.grid.as_deref(), |place| {
+            let object = Object::Task { place, triage: false, is_over: true };
+            self.under(task, now, |under| self.ask(viewer, under, &object, Field::State, Action::Read)).is_ok()
+        })
+    }
+
+    /// Whether a visit that stood so was the viewer's: that it has gone, and no more, may be told.
+    pub fn was_shown(&self, viewer: &Viewer, grid: Option<&str>, triage: bool) -> bool {
+        self.place(grid, |place| {
+            let object = Object::Task { place, triage, is_over: false };
+            self.ask(viewer, Under::Site, &object, Field::State, Action::Read).is_ok()
+        })
+    }
+
+    /// Whether a grid is one of the viewer's: to be named, or (`Act`) to register people in.
+    pub fn has_grid(&self, viewer: &Viewer, grid: &str, action: Action) -> bool {
+        self.place(Some(grid), |place| self.ask(viewer, Under::Site, &Object::Grid(place), Field::State, action).is_ok())
+    }
+
+    /// Whether an action that happened at `at` is the viewer's to take. `screening` says that it reports an open door.
+    pub fn may_act(&self, viewer: &Viewer, task: &Task, episode: Episode<'_>, at: Millis, screening: bool, now: Millis) -> bool {
+        let (triage, is_over) = match episode {
+            Episode::Newest(task) => (task.triage, false),
+            Episode::Before(_) => (false, true),
+        };
+        self.place(episode.grid_at(at), |place| {
+            let object = Object::Task { place, triage, is_over };
+            self.under(task, now, |under| self.ask(viewer, under, &object, Field::State, Action::Act { screening })).is_ok()
+        })
+    }
+
+    /// Now, by the clock that a household's times are of.
+    pub fn now_of(&self, task: &Task, now: Millis) -> Millis {
+        match self.clock {
+            Clock::Wall => now,
+            Clock::Events => task.observed_until,
+        }
+    }
 }
 
 /// One episode of a household: the open or newest one, or the one before.
@@ -99,81 +155,5 @@ impl<'a> Episode<'a> {
         };
         let stay = stays.iter().rev().find(|stay| stay.from <= at).or_else(|| stays.first());
         stay.map(|stay| stay.grid.as_str()).or(last)
-    }
-}
-
-/// Whether an action that happened at `at` is the viewer's to take. `screening` says that it reports an open door: a worker's counts also
-/// where the task has since gone to triage; anything else there is for supervisors.
-pub fn may_act(viewer: &Viewer, episode: Episode<'_>, at: Millis, screening: bool, grids: Grids<'_>) -> bool {
-    let triage = matches!(episode, Episode::Newest(task) if task.triage);
-    sees(viewer, episode.grid_at(at), triage && !screening, grids)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use events::MandateState;
-
-    fn viewer(supervisor: bool, codes: &[&str]) -> Viewer {
-        Viewer { name: "v".into(), supervisor, scope: Scope::from_list(&codes.iter().map(|&code| code.to_owned()).collect::<Vec<_>>()) }
-    }
-
-    fn entry(grid: &str) -> Option<Arc<GridEntry>> {
-        let (community, subdistrict) = ("330106001001", "330106001");
-        (grid == "g1").then(|| {
-            Arc::new(GridEntry {
-                name: String::new(),
-                community: community.into(),
-                community_name: String::new(),
-                subdistrict: subdistrict.into(),
-                division: "330106".into(),
-                workers: 1,
-                published_at: Millis(0),
-            })
-        })
-    }
-
-    #[test]
-    fn a_worker_has_grids_and_a_supervisor_areas() {
-        for (supervisor, codes, grid, triage, expected) in [
-            (false, ["g1"], Some("g1"), false, true),
-            (false, ["g1"], Some("g1"), true, false),
-            (false, ["g"], Some("g1"), false, false),
-            (false, ["*"], Some("g7"), false, true),
-            (false, ["*"], None, false, false),
-            (true, ["3301"], Some("g1"), true, true),
-            (true, ["330106001001"], Some("g1"), false, true),
-            (true, ["330107"], Some("g1"), false, false),
-            // A grid that nobody has published lies in no area.
-            (true, ["3301"], Some("g7"), false, false),
-            (true, ["g1"], Some("g1"), false, false),
-            (true, ["*"], None, false, true),
-            (true, ["3301"], None, false, false),
-        ] {
-            let seen = sees(&viewer(supervisor, &codes), grid, triage, &entry);
-            assert_eq!(seen, expected, "supervisor {supervisor}, {codes:?}, grid {grid:?}, triage {triage}");
-        }
-    }
-
-    #[test]
-    fn a_mandate_shows_by_the_clock_of_the_site() {
-        let mandate = |state| {
-            // Zero bytes are an empty record: texts, lists and the rest.
-            let mandate: Mandate = events::Avro::read(&mut [0; 64].as_slice()).unwrap();
-            Mandate { state, valid_from: Millis(100), valid_until: Millis(200), ..mandate }
-        };
-        let open = mandate(MandateState::Open);
-        for (clock, now, observed, expected) in [
-            (Clock::Wall, 150, 0, true),
-            (Clock::Wall, 200, 150, false),
-            (Clock::Events, 9999, 150, true),
-            (Clock::Events, 150, 200, false),
-        ] {
-            assert_eq!(mandate_shows(Some(&open), clock, Millis(now), Millis(observed)), expected, "{clock:?} {now} {observed}");
-        }
-        for state in [MandateState::Suspended, MandateState::Ended] {
-            assert!(!mandate_shows(Some(&mandate(state)), Clock::Wall, Millis(150), Millis(150)));
-        }
-        assert!(!mandate_shows(None, Clock::Wall, Millis(150), Millis(150)));
     }
 }

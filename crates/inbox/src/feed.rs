@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::cursor::Cursor;
 use crate::entitled::Viewer;
 use crate::view::{Change, Earlier, Seen, View, is_shown};
+use domain::authorize::{Field, Refusal};
 use events::{Millis, Task, TaskState};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub fn updates(app: &App, viewer: &Viewer, now: Millis, changes: &[Change], most
 
 /// What a household's changes are to a viewer who may hold any of its earlier forms.
 fn of_household(app: &App, view: &View, viewer: &Viewer, now: Millis, key: &str, earlier: &[&Earlier]) -> Vec<Item> {
-    let mine = |seen: &&Seen| app.sees(viewer, seen.grid.as_deref(), seen.triage);
+    let mine = |seen: &&Seen| app.was_shown(viewer, seen.grid.as_deref(), seen.triage);
     let held: Vec<&Seen> =
         earlier.iter().filter_map(|earlier| if let Earlier::Seen(seen) = earlier { Some(seen) } else { None }).filter(mine).collect();
     let unknown = earlier.contains(&&Earlier::Unknown);
@@ -60,21 +61,22 @@ fn of_household(app: &App, view: &View, viewer: &Viewer, now: Millis, key: &str,
         // The record is gone: its mandate is over.
         return held.last().map(|seen| bare(&seen.task_id, TaskState::Withdrawn, seen.version + 1)).into_iter().collect();
     };
-    if !app.mandate_shows(task, now) {
+    let may_read = app.may_read(viewer, task, now, Field::Address);
+    if may_read == Err(Refusal::Mandate) {
         return vec![];
     }
     let mut items = Vec::new();
     if let Some(before) = &task.before {
         let held_it = held.iter().any(|seen| seen.task_id == before.task_id);
         if task.task_id != before.task_id && (unknown || held_it) {
-            if app.sees(viewer, before.grid.as_deref(), false) {
+            if app.may_read_before(viewer, task, before, now) {
                 items.push(Item::Ended(Arc::clone(task)));
             } else if held_it {
                 items.push(bare(&before.task_id, before.state, task.version));
             }
         }
     }
-    if is_shown(task) && app.sees(viewer, task.grid.as_deref(), task.triage) {
+    if is_shown(task) && may_read.is_ok() {
         items.push(app.whole(task));
     } else if held.iter().any(|seen| seen.task_id == task.task_id) || unknown && was_mine(app, viewer, task) {
         items.push(bare(&task.task_id, task.state, task.version));
@@ -84,7 +86,7 @@ fn of_household(app: &App, view: &View, viewer: &Viewer, now: Millis, key: &str,
 
 /// Whether one of its grids was the viewer's, as far as the record knows.
 fn was_mine(app: &App, viewer: &Viewer, task: &Task) -> bool {
-    !task.task_id.is_empty() && task.grids.iter().any(|stay| app.sees(viewer, Some(&stay.grid), false))
+    !task.task_id.is_empty() && task.grids.iter().any(|stay| app.was_shown(viewer, Some(&stay.grid), false))
 }
 
 fn bare(task_id: &str, state: TaskState, version: i64) -> Item {

@@ -24,7 +24,7 @@ pub use mandate::{KeysGone, MandateKeys};
 pub use password::{Cost, draw_password};
 pub use pii::Pii;
 pub use seal::{OpenError, random};
-pub use sign_in::{Actor, Role, Scope, SignIn};
+pub use sign_in::{SignIn, bearer};
 pub use suite::{Key, Suite, UnknownSuite};
 pub use tokens_file::{Entry, SourceEntry, SupervisorEntry, TokensError, TokensFile, WorkerEntry};
 pub use transit::TransitSettings;

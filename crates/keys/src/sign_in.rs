@@ -1,83 +1,15 @@
-//! Who calls: bearer tokens are looked up by their hash, and what a caller may do hangs on its role.
+//! Who calls: bearer tokens are looked up by their hash. What a caller may do is `domain::authorize`'s word.
 //!
 //! Must not know HTTP. A server keeps only hashes: what its memory shows lets nobody in.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use events::SourceKind;
+use events::Actor;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::tokens_file::TokensFile;
-
-/// A caller that has signed in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Actor {
-    /// Its name in tokens.json: a source's name, a worker's number.
-    pub name: String,
-    /// What it may do, and where.
-    pub role: Role,
-}
-
-/// What a caller is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// An agency's system, which sends events of these kinds.
-    Source {
-        /// The kinds it may send.
-        kinds: BTreeSet<SourceKind>,
-    },
-    /// A grid worker, who sees the tasks of these grids.
-    Worker {
-        /// Grid codes.
-        grids: Scope,
-    },
-    /// A supervisor of all grids whose division, subdistrict or community begins with one of these areas.
-    Supervisor {
-        /// Beginnings of codes.
-        areas: Scope,
-    },
-    /// The ops team: flows, delays and failures, never people.
-    Ops,
-    /// Governance: mandates, policies, registry.
-    Admin,
-}
-
-/// Which codes somebody is responsible for: `["*"]` in tokens.json is all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Every one, also those that come later.
-    All,
-    /// These.
-    Only(BTreeSet<String>),
-}
-
-impl Scope {
-    /// As it stands in tokens.json.
-    #[must_use]
-    pub fn from_list(codes: &[String]) -> Self {
-        if codes.iter().any(|code| code == "*") { Self::All } else { Self::Only(codes.iter().cloned().collect()) }
-    }
-
-    /// Whether this very code is in it: a worker's grid.
-    #[must_use]
-    pub fn contains(&self, code: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(codes) => codes.contains(code),
-        }
-    }
-
-    /// Whether the code begins with one of them: a supervisor's area.
-    #[must_use]
-    pub fn covers(&self, code: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(codes) => codes.iter().any(|area| code.starts_with(area.as_str())),
-        }
-    }
-}
 
 type Hash = [u8; 32];
 
@@ -107,6 +39,13 @@ impl SignIn {
         let found = self.actors.get(&slot)?.iter().find(|(known, _)| bool::from(known.ct_eq(&hash)));
         found.map(|(_, actor)| Arc::clone(actor))
     }
+}
+
+/// The token of an `Authorization` header of the scheme `Bearer`.
+#[must_use]
+pub fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn hashed(token: &str) -> ([u8; 8], Hash) {

@@ -6,14 +6,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use events::SourceKind;
+use events::{Actor, Role, Scope, SourceKind};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::files::{self, FileError};
 use crate::pii::Pii;
 use crate::seal::random;
-use crate::sign_in::{Actor, Role, Scope};
 
 /// Fewest characters of a token.
 pub const TOKEN_CHARS_MIN: usize = 24;
@@ -32,6 +31,12 @@ pub struct TokensFile {
     pub ops: Vec<Entry>,
     /// Administrators.
     pub admins: Vec<Entry>,
+    /// Those who look whether the rules were kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub auditors: Vec<Entry>,
+    /// Those who sign mandates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<Entry>,
 }
 
 /// A source: `{"name":"checkpoint-bureau","kinds":["checkpoint"],"token":"…"}`.
@@ -73,7 +78,7 @@ pub struct SupervisorEntry {
     pub token: Pii<String>,
 }
 
-/// Ops and administrators: `{"name":"ops","token":"…"}`.
+/// Ops, administrators, auditors and signers: `{"name":"ops","token":"…"}`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
@@ -91,7 +96,7 @@ pub enum TokensError {
     #[error(transparent)]
     File(#[from] FileError),
     /// It is no JSON of the expected shape.
-    #[error("{}: line {line}, column {column}: expected the lists sources, workers, supervisors, ops, admins with their fields", path.display())]
+    #[error("{}: line {line}, column {column}: expected the lists sources, workers, supervisors, ops, admins, auditors, signers with their fields", path.display())]
     Shape {
         /// The file.
         path: PathBuf,
@@ -129,6 +134,7 @@ impl TokensFile {
             supervisors: vec![SupervisorEntry { name: "s-0001".into(), areas: all(), token: draw_token() }],
             ops: vec![Entry { name: "ops".into(), token: draw_token() }],
             admins: vec![Entry { name: "admin".into(), token: draw_token() }],
+            ..Self::default()
         }
     }
 
@@ -168,8 +174,7 @@ impl TokensFile {
                 What::Kinds(kinds) => Role::Source { kinds: kinds.iter().filter_map(|kind| source_kind(kind)).collect() },
                 What::Grids(grids) => Role::Worker { grids: Scope::from_list(grids) },
                 What::Areas(areas) => Role::Supervisor { areas: Scope::from_list(areas) },
-                What::Ops => Role::Ops,
-                What::Admin => Role::Admin,
+                What::Plain(plain) => plain.role(),
             };
             (row.token, Actor { name: row.name.to_owned(), role })
         })
@@ -179,9 +184,11 @@ impl TokensFile {
         let sources = self.sources.iter().map(|one| (&one.name, &one.token, What::Kinds(&one.kinds)));
         let workers = self.workers.iter().map(|one| (&one.name, &one.token, What::Grids(&one.grids)));
         let supervisors = self.supervisors.iter().map(|one| (&one.name, &one.token, What::Areas(&one.areas)));
-        let ops = self.ops.iter().map(|one| (&one.name, &one.token, What::Ops));
-        let admins = self.admins.iter().map(|one| (&one.name, &one.token, What::Admin));
-        numbered(sources).chain(numbered(workers)).chain(numbered(supervisors)).chain(numbered(ops)).chain(numbered(admins))
+        let rows = numbered(sources).chain(numbered(workers)).chain(numbered(supervisors));
+        let plain =
+            [(&self.ops, Plain::Ops), (&self.admins, Plain::Admin), (&self.auditors, Plain::Auditor), (&self.signers, Plain::Signer)];
+        let plain = plain.map(|(list, plain)| numbered(list.iter().map(move |one| (&one.name, &one.token, What::Plain(plain)))));
+        rows.chain(plain.into_iter().flatten())
     }
 
     fn check(&self) -> Result<(), Wrong> {
@@ -235,8 +242,27 @@ enum What<'a> {
     Kinds(&'a [String]),
     Grids(&'a [String]),
     Areas(&'a [String]),
+    Plain(Plain),
+}
+
+/// Roles without a scope.
+#[derive(Clone, Copy)]
+enum Plain {
     Ops,
     Admin,
+    Auditor,
+    Signer,
+}
+
+impl Plain {
+    const fn role(self) -> Role {
+        match self {
+            Self::Ops => Role::Ops,
+            Self::Admin => Role::Admin,
+            Self::Auditor => Role::Auditor,
+            Self::Signer => Role::Signer,
+        }
+    }
 }
 
 impl What<'_> {
@@ -245,8 +271,10 @@ impl What<'_> {
             Self::Kinds(_) => "sources",
             Self::Grids(_) => "workers",
             Self::Areas(_) => "supervisors",
-            Self::Ops => "ops",
-            Self::Admin => "admins",
+            Self::Plain(Plain::Ops) => "ops",
+            Self::Plain(Plain::Admin) => "admins",
+            Self::Plain(Plain::Auditor) => "auditors",
+            Self::Plain(Plain::Signer) => "signers",
         }
     }
 }

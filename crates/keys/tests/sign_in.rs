@@ -7,8 +7,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use events::SourceKind;
-use keys::{Actor, Role, Scope, SignIn, TokensFile};
+use events::{Actor, Role, Scope, SourceKind};
+use keys::{SignIn, TokensFile, bearer};
 
 fn written(dir: &Path, text: &str) -> PathBuf {
     let path = dir.join("tokens.json");
@@ -24,7 +24,8 @@ fn only(codes: &[&str]) -> Scope {
 const EDITED: &str = r#"{"sources":[{"name":"s","kinds":["checkpoint","highway"],"token":"source-token-of-24-chars"}],
  "workers":[{"name":"w-1","grids":["g1","g2"],"token":"a worker's token, spaced"},{"name":"w-2","grids":["*"],"token":"another-worker-s-token-24"}],
  "supervisors":[{"name":"w-1","areas":["330106001"],"token":"supervisor-token-24-chars"}],
- "admins":[{"name":"admin","token":"administrator-token-24-c"}]}"#;
+ "admins":[{"name":"admin","token":"administrator-token-24-c"}],"auditors":[{"name":"city","token":"auditor-s-token-of-24-ch"}],
+ "signers":[{"name":"one","token":"signer-s-token-of-24-cha"}]}"#;
 
 #[test]
 fn everybody_in_an_edited_file_signs_in_with_their_own_role() {
@@ -37,6 +38,8 @@ fn everybody_in_an_edited_file_signs_in_with_their_own_role() {
             ("another-worker-s-token-24", "w-2", Role::Worker { grids: Scope::All }),
             ("supervisor-token-24-chars", "w-1", Role::Supervisor { areas: only(&["330106001"]) }),
             ("administrator-token-24-c", "admin", Role::Admin),
+            ("auditor-s-token-of-24-ch", "city", Role::Auditor),
+            ("signer-s-token-of-24-cha", "one", Role::Signer),
         ];
         for (token, name, role) in expected {
             assert_eq!(sign_in.actor(token).as_deref(), Some(&Actor { name: name.to_owned(), role }));
@@ -48,13 +51,14 @@ fn everybody_in_an_edited_file_signs_in_with_their_own_role() {
 }
 
 #[test]
-fn a_scope_is_exact_for_grids_and_a_beginning_for_areas() {
-    let scope = only(&["330106001"]);
-    assert_eq!([scope.contains("330106001"), scope.contains("330106001001")], [true, false]);
-    assert_eq!([scope.covers("330106001"), scope.covers("330106001001"), scope.covers("330106")], [true, true, false]);
-    assert!(Scope::All.contains("x") && Scope::All.covers("x"));
+fn a_scope_of_a_star_is_all_and_an_empty_one_nothing() {
     assert_eq!(Scope::from_list(&["g1".to_owned(), "*".to_owned()]), Scope::All);
-    assert!(!Scope::from_list(&[]).contains("") && !Scope::from_list(&[]).covers(""));
+    assert!(only(&["g1"]).contains("g1") && !only(&["g1"]).contains("g11") && !Scope::from_list(&[]).contains(""));
+}
+
+#[test]
+fn a_bearer_token_has_its_scheme_in_any_case() {
+    assert_eq!([bearer("Bearer  x y "), bearer("bEARER x"), bearer("Basic x"), bearer("x")], [Some("x y"), Some("x"), None, None]);
 }
 
 #[test]

@@ -3,16 +3,20 @@
 
 use crate::metrics::Metrics;
 use crate::{OpsError, dlq, lag, ledger, tail, topics, trace};
-use axum::extract::{ConnectInfo, Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use domain::authorize::{Action, Field, Object, Under, authorize};
 use eventlog::Log;
 use eventlog::remote::Right;
 use eventlog::schemas::Schemas;
-use keys::{Role, SignIn};
+use events::Actor;
+use keys::{SignIn, bearer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::future::IntoFuture;
@@ -83,8 +87,7 @@ fn app(served: Served) -> Router {
         .route("/v1/ledger", get(ledger_report))
         .route("/v1/trace/{event}", get(trace_report))
         .route("/v1/tail/{topic}", get(tail_report))
-        .route("/v1/dlq", get(dlq_report))
-        .route_layer(middleware::from_fn_with_state(served.clone(), signed_in));
+        .route("/v1/dlq", get(dlq_report));
     let mut app = Router::new()
         .route("/metrics", get(metrics_text))
         .route("/healthz", get(async || "ok\n"))
@@ -97,13 +100,15 @@ fn app(served: Served) -> Router {
     app
 }
 
-/// Reads for ops and admin, appends for admin alone; and only from this machine, wherever the listener listens.
+/// Only from this machine, wherever the listener listens.
 fn served_log(served: &Served) -> Router {
     let tokens = Arc::clone(&served.tokens);
-    let check = move |token: &str, right: Right| match tokens.actor(token).map(|actor| actor.role.clone()) {
-        Some(Role::Admin) => true,
-        Some(Role::Ops) => right == Right::Read,
-        _ => false,
+    let check = move |token: &str, right: Right| {
+        let action = match right {
+            Right::Read => Action::Read,
+            Right::Append => Action::Append,
+        };
+        tokens.actor(token).is_some_and(|actor| authorize(&actor, Under::Site, &Object::Log, Field::State, action).is_ok())
     };
     eventlog::remote::router(Arc::clone(&served.log), check).layer(middleware::from_fn(from_this_machine))
 }
@@ -126,36 +131,61 @@ async fn ready(State(served): State<Served>) -> Response {
     }
 }
 
-async fn signed_in(State(served): State<Served>, headers: HeaderMap, request: Request, next: Next) -> Response {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
-    match bearer.and_then(|token| served.tokens.actor(token.trim())).map(|actor| actor.role.clone()) {
-        Some(Role::Ops | Role::Admin) => next.run(request).await,
-        Some(_) => problem(StatusCode::FORBIDDEN, "for the ops team and administrators"),
-        None => {
+/// Whoever has signed in.
+struct Caller(Arc<Actor>);
+
+impl FromRequestParts<Served> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, served: &Served) -> Result<Caller, Response> {
+        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        header.and_then(bearer).and_then(|token| served.tokens.actor(token)).map(Caller).ok_or_else(|| {
             let mut answer = problem(StatusCode::UNAUTHORIZED, "expected the bearer token of the ops team or an administrator");
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
             answer
-        }
+        })
     }
 }
 
-async fn topics_report(State(served): State<Served>) -> Response {
-    answer(topics::topics(&served.log).await)
+impl Caller {
+    fn may_read(&self, object: &Object<'_>) -> Result<(), Refused> {
+        let may = authorize(&self.0, Under::Site, object, Field::State, Action::Read);
+        may.map_err(|_| Refused(StatusCode::FORBIDDEN, "for the ops team and administrators"))
+    }
 }
 
-async fn lag_report(State(served): State<Served>) -> Response {
-    answer(lag::lag(&served.log, served.config.groups).await)
+/// Why there is no report.
+struct Refused(StatusCode, &'static str);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        problem(self.0, self.1)
+    }
 }
 
-async fn ledger_report(State(served): State<Served>) -> Response {
-    answer(ledger::ledger(&served.log, &served.schemas).await)
+type Report = Result<Response, Refused>;
+
+async fn topics_report(caller: Caller, State(served): State<Served>) -> Report {
+    caller.may_read(&Object::Report)?;
+    Ok(answer(topics::topics(&served.log).await))
 }
 
-async fn trace_report(State(served): State<Served>, Path(event): Path<String>) -> Response {
-    match event.parse() {
+async fn lag_report(caller: Caller, State(served): State<Served>) -> Report {
+    caller.may_read(&Object::Report)?;
+    Ok(answer(lag::lag(&served.log, served.config.groups).await))
+}
+
+async fn ledger_report(caller: Caller, State(served): State<Served>) -> Report {
+    caller.may_read(&Object::Report)?;
+    Ok(answer(ledger::ledger(&served.log, &served.schemas).await))
+}
+
+async fn trace_report(caller: Caller, State(served): State<Served>, Path(event): Path<String>) -> Report {
+    caller.may_read(&Object::Report)?;
+    Ok(match event.parse() {
         Ok(id) => answer(trace::trace(&served.log, &served.schemas, id).await),
         Err(_) => problem(StatusCode::BAD_REQUEST, "event: expected 32 hexadecimal digits"),
-    }
+    })
 }
 
 #[derive(Deserialize)]
@@ -165,13 +195,21 @@ struct TailQuery {
     partition: Option<i32>,
 }
 
-async fn tail_report(State(served): State<Served>, Path(topic): Path<String>, Query(query): Query<TailQuery>) -> Response {
+async fn tail_report(
+    caller: Caller,
+    State(served): State<Served>,
+    Path(topic): Path<String>,
+    query: Result<Query<TailQuery>, QueryRejection>,
+) -> Report {
+    caller.may_read(&Object::Topic(&topic))?;
+    let Query(query) = query.map_err(|_| Refused(StatusCode::BAD_REQUEST, "expected count and partition, both numbers"))?;
     let lines = tail::newest(&served.log, &served.schemas, &topic, query.partition, query.count.unwrap_or(10)).await;
-    answer(lines.map(|records| json!({ "records": records })))
+    Ok(answer(lines.map(|records| json!({ "records": records }))))
 }
 
-async fn dlq_report(State(served): State<Served>) -> Response {
-    answer(dlq::list(&served.log).await)
+async fn dlq_report(caller: Caller, State(served): State<Served>) -> Report {
+    caller.may_read(&Object::Report)?;
+    Ok(answer(dlq::list(&served.log).await))
 }
 
 fn answer(report: Result<impl Serialize, OpsError>) -> Response {

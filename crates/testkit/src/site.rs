@@ -50,6 +50,8 @@ pub struct Options {
     pub init: Vec<String>,
     /// Partitions of every keyed topic.
     pub partitions: i32,
+    /// The roles that `run` is started with; none named: all.
+    pub roles: &'static str,
     /// The program, beside the running test: `oneknock`, or what a null control runs in its place.
     pub program: &'static str,
 }
@@ -68,12 +70,12 @@ impl Options {
     /// The same with a mandate of these dates.
     pub fn of_events_between(log: LogChoice, from: &str, until: &str) -> Options {
         let init = ["--clock", "events", "--from", from, "--until", until].map(str::to_owned).to_vec();
-        Options { log, init, partitions: 6, program: PROGRAM }
+        Options { log, init, partitions: 6, roles: "", program: PROGRAM }
     }
 
     /// On this log, with six partitions, by the wall's clock.
     pub fn of_today(log: LogChoice) -> Options {
-        Options { log, init: Vec::new(), partitions: 6, program: PROGRAM }
+        Options { log, init: Vec::new(), partitions: 6, roles: "", program: PROGRAM }
     }
 }
 
@@ -142,6 +144,9 @@ impl Site {
     pub fn launch(&mut self) -> Result<()> {
         let mut run = Command::new(program(self.options.program)?);
         run.arg("run").arg("--config").arg(self.config()).current_dir(self.dir());
+        if !self.options.roles.is_empty() {
+            run.args(["--role", self.options.roles]);
+        }
         self.process = Some(Guarded::spawn(&mut run, &self.folder.path().join("said"), self.folder.path())?);
         Ok(())
     }

@@ -9,10 +9,11 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
-use domain::{Clock, mandate, resolve};
+use domain::authorize::{Action, Field, Object, Under, authorize};
+use domain::{Clock, resolve};
 use eventlog::table::each_member;
 use events::topics::household_key;
-use events::{CodecError, Identifier, IdentifierKind, IdentifierLink, time};
+use events::{Actor, CodecError, Identifier, IdentifierKind, IdentifierLink, time};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -22,14 +23,14 @@ const KINDS: [IdentifierKind; 5] =
 
 /// Resolves one identifier alone and asks for a cover of its household, or of the traveller that it is.
 pub async fn screening(State(gateway): Shared, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Json<Value>, Problem> {
-    let source = sign_in::source(&gateway.sign_in, &headers)?;
+    let source = sign_in::caller(&gateway.sign_in, &headers, &Object::Screening, Action::Read)?;
     let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(super::body::Media::parse);
     if media != Some(super::body::Media::Json) {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected application/json"));
     }
     let body = body.ok().filter(|body| body.len() <= BODY_BYTES_MAX).ok_or_else(Problem::too_large)?;
     let fields = intake::parse_object(&body).map_err(|_| Problem::unreadable("the body is not one JSON object"))?;
-    let (mandate, identifier) = identify(&gateway, &source.name, &fields).map_err(|not_taken| match not_taken {
+    let (mandate, identifier) = identify(&gateway, &source, &fields).map_err(|not_taken| match not_taken {
         NotTaken::Refused(refusal) => refused(refusal),
         NotTaken::KeysAway => Problem::keys_away(),
     })?;
@@ -43,12 +44,12 @@ pub async fn screening(State(gateway): Shared, headers: HeaderMap, body: Result<
     }))
 }
 
-fn identify(gateway: &Gateway, source: &str, fields: &Fields) -> Result<(String, Identifier), NotTaken> {
+fn identify(gateway: &Gateway, source: &Actor, fields: &Fields) -> Result<(String, Identifier), NotTaken> {
     let site = &gateway.site;
     let named = intake::text(fields.get("mandate"), "mandate", intake::CODE_CHARS_MAX)?;
     let mandates = site.mandates();
     let now = now_ms();
-    let chosen = intake::choose(&mandates, source, named.as_deref(), |one| intake::in_force(one, site.rules.clock, now, None))?;
+    let chosen = intake::choose(&mandates, &source.name, named.as_deref(), |one| intake::in_force(one, site.rules.clock, now, None))?;
     let keys = site.keyring.mandate(&chosen.id).ok_or(NotTaken::KeysAway)?;
     let mut given = KINDS.into_iter().filter(|kind| fields.get(intake::field_of(*kind)).is_some());
     let (Some(kind), None) = (given.next(), given.next()) else {
@@ -56,7 +57,8 @@ fn identify(gateway: &Gateway, source: &str, fields: &Fields) -> Result<(String,
         return Err(Refusal::whole(RefusalCode::MissingField, message).into());
     };
     let label = intake::field_of(kind);
-    if !mandate::allows_field(chosen, label) {
+    let under = Under::Mandate { mandate: Some(chosen.as_ref()), at: (site.rules.clock == Clock::Wall).then_some(now) };
+    if authorize(source, under, &Object::Screening, Field::Identifier(label), Action::Read).is_err() {
         return Err(Refusal::at(RefusalCode::OutOfMandate, label, "the mandate does not allow this identifier").into());
     }
     let identifier = intake::identifier(fields, kind, &keys)?.ok_or_else(|| Refusal::missing(label))?;

@@ -4,7 +4,7 @@ use super::body::{Item, Media, records};
 use super::budget::Share;
 use super::memory::{Flight, Judged, Memory, SourceRef, Verdict};
 use super::problem::Problem;
-use super::sign_in::{self, Source};
+use super::sign_in;
 use super::{BODY_BYTES_MAX, Gateway, Shared};
 use crate::appender::Appender;
 use crate::intake::{self, Context, NotTaken, Prepared, Refusal, RefusalCode};
@@ -15,8 +15,9 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::authorize::{Action, Object};
 use eventlog::Append;
-use events::{EventId, SourceKind};
+use events::{Actor, EventId, SourceKind};
 use futures::StreamExt;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -66,10 +67,11 @@ struct Outcome {
 pub async fn events(State(gateway): Shared, path: Result<Path<String>, PathRejection>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let mut body = body.into_data_stream();
-    let source = sign_in::source(&gateway.sign_in, &head.headers);
+    let kind = path.ok().and_then(|Path(name)| kind_of(&name));
+    let source = sign_in::caller(&gateway.sign_in, &head.headers, &Object::Arrival(kind), Action::Append);
     let is_known = source.is_ok();
     let taken = match source {
-        Ok(source) => take(&gateway, source, path, &head.headers, &mut body).await,
+        Ok(source) => take(&gateway, source, kind, &head.headers, &mut body).await,
         Err(problem) => Err(problem),
     };
     if taken.is_err() {
@@ -80,16 +82,12 @@ pub async fn events(State(gateway): Shared, path: Result<Path<String>, PathRejec
 
 async fn take(
     gateway: &Arc<Gateway>,
-    source: Source,
-    path: Result<Path<String>, PathRejection>,
+    source: Arc<Actor>,
+    kind: Option<SourceKind>,
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<Response, Problem> {
-    let kind = path.ok().and_then(|Path(name)| kind_of(&name));
     let kind = kind.ok_or_else(|| Problem::not_found("there are checkpoint, highway and telecom"))?;
-    if !source.kinds.contains(&kind) {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "this source may not send this kind of event"));
-    }
     let media = media_of(headers)?;
     let length = content_length(headers)?;
     let Some(share) = gateway.budget.take(&source.name, length.unwrap_or(BODY_BYTES_MAX)) else {
@@ -173,7 +171,7 @@ async fn read_body(body: &mut BodyDataStream) -> Result<Vec<u8>, Problem> {
 /// Judges every record by itself: no other record, no log. Where the keys of one are away, nothing of the request is taken.
 fn judge_alone(
     gateway: &Gateway,
-    source: &Source,
+    source: &Actor,
     kind: SourceKind,
     media: Media,
     body: &[u8],

@@ -1,29 +1,24 @@
-//! Which source calls: the bearer token of a request.
+//! Who calls, by the bearer token of a request; and whether they may, which `domain::authorize` says.
 
 use super::problem::Problem;
 use axum::http::{HeaderMap, StatusCode, header};
-use events::SourceKind;
-use keys::{Role, SignIn};
-use std::collections::BTreeSet;
+use domain::authorize::{Action, Field, Object, Under, authorize};
+use events::{Actor, Role};
+use keys::{SignIn, bearer};
+use std::sync::Arc;
 
-/// A source that has signed in.
-pub struct Source {
-    /// Its name in tokens.json.
-    pub name: String,
-    /// The kinds of events that it may send.
-    pub kinds: BTreeSet<SourceKind>,
+/// Whoever calls, if they may do this with the object: 401 without a known token, 403 to a known one that may not.
+pub fn caller(sign_in: &SignIn, headers: &HeaderMap, object: &Object<'_>, action: Action) -> Result<Arc<Actor>, Problem> {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let actor = header.and_then(bearer).and_then(|token| sign_in.actor(token)).ok_or_else(Problem::unauthorized)?;
+    authorize(&actor, Under::Site, object, Field::State, action).map_err(|_| refused(&actor))?;
+    Ok(actor)
 }
 
-/// 401 without a known token, 403 to a known one of another role.
-pub fn source(sign_in: &SignIn, headers: &HeaderMap) -> Result<Source, Problem> {
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (scheme, token) = header.and_then(|value| value.split_once(' ')).ok_or_else(Problem::unauthorized)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Problem::unauthorized());
-    }
-    let actor = sign_in.actor(token.trim()).ok_or_else(Problem::unauthorized)?;
-    match &actor.role {
-        Role::Source { kinds } => Ok(Source { name: actor.name.clone(), kinds: kinds.clone() }),
-        _ => Err(Problem::new(StatusCode::FORBIDDEN, "this is for sources alone")),
-    }
+fn refused(actor: &Actor) -> Problem {
+    let detail = match actor.role {
+        Role::Source { .. } => "this source may not send this kind of event",
+        _ => "this is for sources alone",
+    };
+    Problem::new(StatusCode::FORBIDDEN, detail)
 }

@@ -9,7 +9,7 @@ use super::tasks::own;
 use super::{Inbox, Ready};
 use crate::answer::{Depth, Item};
 use crate::app::App;
-use crate::entitled::{Episode, Viewer, has_grid, may_act};
+use crate::entitled::{Episode, Viewer};
 use crate::shape;
 use crate::time::now;
 use axum::Json;
@@ -19,6 +19,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::Clock;
+use domain::authorize::{Action as Deed, Field, Refusal};
 use domain::limits::{OUTCOME_AGE_MAX_MS, REGISTERED_MAX};
 use domain::mandate::covers_grid;
 use eventlog::Append;
@@ -82,7 +83,7 @@ pub(super) async fn act(
     let mut changed = app.changed.subscribe();
     let (key, task) =
         app.view.read().of_task(&task_id).map(|(key, task)| (Arc::clone(key), Arc::clone(task))).ok_or_else(Problem::no_task)?;
-    if !app.mandate_shows(&task, now()) {
+    if app.may_read(&viewer, &task, now(), Field::State) == Err(Refusal::Mandate) {
         return Err(Problem::no_task());
     }
     // A registration is decided by the household that it names; everything else by the task's own.
@@ -92,10 +93,13 @@ pub(super) async fn act(
     };
     let decider = app.view.read().household(&decides).map(Arc::clone);
     // An answer stands, also where the task has left its grid by it.
-    if let Some(answer) = decider.as_deref().map(|decider| decided(decider, &request, &viewer)).transpose()?.flatten() {
-        return answered(&app, &viewer, &answer, &task, &task_id).await;
+    let standing = decider.as_deref().map_or(Ok(None), |decider| decided(decider, &request, &viewer));
+    if let Ok(Some(answer)) = &standing {
+        return answered(&app, &viewer, answer, &task, &task_id).await;
     }
+    // Whether somebody used this id at a task that is not the viewer's, is not the viewer's to know either.
     let action = checked(&app, &viewer, &task, &task_id, &request)?;
+    standing?;
     if app.in_flight.begin(&decides, &request.action_id) {
         // Whose door said otherwise, is told too.
         let others = (decides != key && !task.household.starts_with('~')).then_some(&*key);
@@ -106,8 +110,8 @@ pub(super) async fn act(
         loop {
             changed.borrow_and_update();
             let view = |key: &str| app.view.read().household(key).map(Arc::clone);
-            let answer = view(&decides).map(|decider| decided(&decider, &request, &viewer)).transpose()?.flatten();
-            if let Some(answer) = answer {
+            let decider = view(&decides);
+            if let Some(answer) = decider.as_deref().map_or(Ok(None), |decider| decided(decider, &request, &viewer))? {
                 let task = view(&key).ok_or_else(Problem::no_task)?;
                 return answered(&app, &viewer, &answer, &task, &task_id).await;
             }
@@ -131,7 +135,7 @@ fn undecided() -> Problem {
 /// What the record says of this action.
 fn decided(task: &Task, request: &ActionRequest, viewer: &Viewer) -> Result<Option<Answer>, Problem> {
     match task.answers.iter().rev().find(|answer| answer.action_id == request.action_id) {
-        Some(answer) if answer.actor != viewer.name => Err(Problem::field("action_id", "somebody else has used this id")),
+        Some(answer) if answer.actor != viewer.name() => Err(Problem::field("action_id", "somebody else has used this id")),
         found => Ok(found.cloned()),
     }
 }
@@ -150,7 +154,7 @@ async fn answered(app: &App, viewer: &Viewer, answer: &Answer, task: &Arc<Task>,
         };
         Item::Bare { task_id: task_id.to_owned(), state: state.as_str(), version }
     };
-    let item = own(app, viewer, task, task_id).unwrap_or_else(bare);
+    let item = own(app, viewer, task, task_id, Field::Address).unwrap_or_else(bare);
     let json = app.answer(viewer, "action", Depth::Address, &[item]).await?.pop().unwrap_or_default();
     if answer.status == 409 { Err(Problem::conflict(json)) } else { Ok(Json(json).into_response()) }
 }
@@ -159,15 +163,12 @@ async fn answered(app: &App, viewer: &Viewer, answer: &Answer, task: &Arc<Task>,
 fn checked(app: &App, viewer: &Viewer, task: &Task, task_id: &str, request: &ActionRequest) -> Result<Action, Problem> {
     let received_at = now();
     // With the clock of events the household's now is the newest that it has seen, and `at` has no upper limit.
-    let now = match app.clock {
-        Clock::Wall => received_at,
-        Clock::Events => task.observed_until,
-    };
+    let now = app.now_of(task, received_at);
     let episode = Episode::of(task, task_id).ok_or_else(Problem::no_task)?;
     let at = request.at.unwrap_or(now);
     let latest = if app.clock == Clock::Wall { at.min(now) } else { at };
     let clamped = episode.opened_at().map_or(latest, |opened| latest.max(opened));
-    if !may_act(viewer, episode, clamped, request.at.is_some() && request.is_screening(), &|grid| app.grids.get(grid)) {
+    if !app.may_act(viewer, task, episode, clamped, request.at.is_some() && request.is_screening(), received_at) {
         return Err(Problem::no_task());
     }
     if at.0 < now.0 - OUTCOME_AGE_MAX_MS {
@@ -188,8 +189,8 @@ fn checked(app: &App, viewer: &Viewer, task: &Task, task_id: &str, request: &Act
         to_grid: request.to_grid.as_deref().map(Into::into),
         note: request.note.as_deref().map(|note| sealed_note(app, task, note)).transpose()?,
         at: request.at,
-        actor: viewer.name.as_str().into(),
-        supervisor: viewer.supervisor,
+        actor: viewer.name().into(),
+        supervisor: viewer.is_supervisor(),
         received_at,
         register: request.register.as_ref().map(|register| registration(app, viewer, task, register)).transpose()?,
     })
@@ -200,7 +201,7 @@ fn checked(app: &App, viewer: &Viewer, task: &Task, task_id: &str, request: &Act
 fn registration(app: &App, viewer: &Viewer, task: &Task, register: &RegisterRequest) -> Result<Registration, Problem> {
     let entry = app.households.get(&household_key(&task.mandate, &register.household));
     let entry = entry.and_then(|value| app.schemas.codec().decode::<HouseholdEntry>(&value).ok());
-    let own = |entry: &HouseholdEntry| has_grid(viewer, &entry.grid, &|grid| app.grids.get(grid));
+    let own = |entry: &HouseholdEntry| app.has_grid(viewer, &entry.grid, Deed::Act { screening: false });
     if !entry.as_ref().is_some_and(own) {
         return Err(Problem::field("household", "there is no such household in your grids"));
     }

@@ -10,7 +10,8 @@ use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use keys::Actor;
+use events::Actor;
+use keys::bearer;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -89,13 +90,8 @@ impl FromRequestParts<Inbox> for Viewer {
             }
             actor
         };
-        Viewer::of(&actor).ok_or_else(|| Problem::forbidden("the inbox is for workers and supervisors"))
+        Viewer::of(actor).ok_or_else(|| Problem::forbidden("the inbox is for workers and supervisors"))
     }
-}
-
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn session_id(headers: &HeaderMap) -> Option<&str> {
@@ -160,7 +156,7 @@ pub(super) async fn out(State(inbox): State<Inbox>, headers: HeaderMap) -> Resul
 
 fn begin(app: &crate::app::App, headers: &HeaderMap, token: &str) -> Result<HeaderValue, Problem> {
     let actor = app.sign_in.actor(token.trim()).ok_or_else(Problem::unauthorised)?;
-    if Viewer::of(&actor).is_none() {
+    if Viewer::of(Arc::clone(&actor)).is_none() {
         return Err(Problem::forbidden("the inbox is for workers and supervisors"));
     }
     let id = app.sessions.begin(actor).ok_or_else(|| Problem::again("no session can be begun now", 5))?;

@@ -15,7 +15,7 @@ use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Clock;
-use keys::Scope;
+use domain::authorize::{Action, Field};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -26,10 +26,7 @@ const GRIDS_NAMED_MAX: usize = 500;
 
 pub(super) async fn me(Ready(app): Ready, viewer: Viewer) -> Json<Value> {
     let now = now();
-    let scope: Vec<&str> = match &viewer.scope {
-        Scope::All => vec!["*"],
-        Scope::Only(codes) => codes.iter().map(String::as_str).collect(),
-    };
+    let scope = viewer.scope();
     let mandates: Vec<Value> = app
         .mandates
         .all()
@@ -47,15 +44,15 @@ pub(super) async fn me(Ready(app): Ready, viewer: Viewer) -> Json<Value> {
         .grids
         .all()
         .into_iter()
-        .filter(|(grid, _)| app.sees(&viewer, Some(grid), false))
+        .filter(|(grid, _)| app.has_grid(&viewer, grid, Action::Read))
         .take(GRIDS_NAMED_MAX)
         .map(|(grid, entry)| json!({"grid": grid, "name": entry.name, "community": entry.community_name}))
         .collect();
     Json(json!({
-        "name": viewer.name,
+        "name": viewer.name(),
         "role": viewer.role(),
-        "grids": if viewer.supervisor { Value::Null } else { json!(scope) },
-        "areas": if viewer.supervisor { json!(scope) } else { Value::Null },
+        "grids": if viewer.is_supervisor() { Value::Null } else { json!(scope) },
+        "areas": if viewer.is_supervisor() { json!(scope) } else { Value::Null },
         "grid_names": grids,
         "clock": match app.clock { Clock::Wall => "wall", Clock::Events => "events" },
         "now": events::time::format(now),
@@ -144,7 +141,7 @@ fn tag(viewer: &Viewer, items: &[Item], next: Option<&str>, mandates: &[String])
         digest.update((text.len() as u64).to_be_bytes());
         digest.update(text);
     };
-    add(&viewer.name);
+    add(viewer.name());
     add(next.map_or("", |_| "more"));
     mandates.iter().for_each(|mandate| add(mandate));
     for item in items {
@@ -162,26 +159,18 @@ fn tag(viewer: &Viewer, items: &[Item], next: Option<&str>, mandates: &[String])
 
 pub(super) async fn detail(Ready(app): Ready, viewer: Viewer, path: Result<Path<String>, PathRejection>) -> Result<Json<Value>, Problem> {
     let Path(task_id) = path.map_err(|_| Problem::no_task())?;
-    let item = one(&app, &viewer, &task_id).ok_or_else(Problem::no_task)?;
+    let task = app.view.read().of_task(&task_id).map(|(_, task)| Arc::clone(task));
+    let item = task.and_then(|task| own(&app, &viewer, &task, &task_id, Field::Contact)).ok_or_else(Problem::no_task)?;
     let mut answer = app.answer(&viewer, "detail", Depth::Everything, &[item]).await?;
     answer.pop().map(Json).ok_or_else(Problem::no_task)
 }
 
-/// A task that is the viewer's now: open, done, or the household's last episode.
-fn one(app: &App, viewer: &Viewer, task_id: &str) -> Option<Item> {
-    let task = app.view.read().of_task(task_id).map(|(_, task)| Arc::clone(task))?;
-    if !app.mandate_shows(&task, now()) {
-        return None;
-    }
-    own(app, viewer, &task, task_id)
-}
-
-/// The task as it now is, if it is the viewer's.
-pub(super) fn own(app: &App, viewer: &Viewer, task: &Arc<events::Task>, task_id: &str) -> Option<Item> {
+/// The task as it now is, so much of it: if it is the viewer's.
+pub(super) fn own(app: &App, viewer: &Viewer, task: &Arc<events::Task>, task_id: &str, field: Field<'_>) -> Option<Item> {
     if task.task_id == task_id {
-        let seen = crate::view::is_shown(task) && app.sees(viewer, task.grid.as_deref(), task.triage);
+        let seen = crate::view::is_shown(task) && app.may_read(viewer, task, now(), field).is_ok();
         return seen.then(|| app.whole(task));
     }
     let before = task.before.as_ref().filter(|before| before.task_id == task_id)?;
-    app.sees(viewer, before.grid.as_deref(), false).then(|| Item::Ended(Arc::clone(task)))
+    app.may_read_before(viewer, task, before, now()).then(|| Item::Ended(Arc::clone(task)))
 }
