@@ -10,6 +10,7 @@ pub mod log_choice;
 pub mod pass_through;
 pub mod process;
 pub mod register;
+pub mod sealing;
 pub mod sim;
 pub mod table_load;
 pub mod tamper;

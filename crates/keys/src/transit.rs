@@ -130,14 +130,14 @@ impl Transit {
         let token_file = token_file.display();
         match status {
             // Of decrypting, of deleting, and of allowing to delete.
-            StatusCode::BAD_REQUEST if ["not found", "no existing key"].iter().any(|words| said.contains(words)) => {
-                WrapError::Gone
-            }
+            StatusCode::BAD_REQUEST if ["not found", "no existing key"].iter().any(|words| said.contains(words)) => WrapError::Gone,
             StatusCode::BAD_REQUEST => WrapError::Foreign,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 WrapError::Away(format!("{address} does not take the token of {token_file} for {mount}: put a valid one there"))
             }
-            StatusCode::NOT_FOUND => WrapError::Away(format!("{address} has no transit engine at {mount}: enable it, or name another mount")),
+            StatusCode::NOT_FOUND => {
+                WrapError::Away(format!("{address} has no transit engine at {mount}: enable it, or name another mount"))
+            }
             StatusCode::SERVICE_UNAVAILABLE => WrapError::Away(format!("{address} is sealed or standing by: unseal it ({said})")),
             status => WrapError::Away(format!("{address} answered {status} ({said})")),
         }
