@@ -12,7 +12,7 @@ use events::topics::{
 use events::{
     CheckpointPassage, Codec, Direction, EventId, GridEntry, HighwayEntrance, Identifier, IdentifierKind, Millis, TelecomMovement, normal,
 };
-use keys::{Keyring, MandateKeys};
+use keys::MandateKeys;
 use oneknock_tests::topics;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};

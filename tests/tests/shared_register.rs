@@ -8,7 +8,6 @@ use eventlog::schemas::Schemas;
 use events::records::TaskState;
 use events::topics::{ALL, CHECKPOINT, HIGHWAY};
 use events::{CheckpointPassage, Decision, HighwayEntrance, Task};
-use keys::Keyring;
 use oneknock_tests::register::expected::{self, Expectation, Expected, Place};
 use oneknock_tests::register::{self, CHECKPOINT_SOURCE, Files, HIGHWAY_SOURCE, Made};
 use oneknock_tests::topics;
