@@ -11,6 +11,7 @@ pub mod matrix;
 pub mod pass_through;
 pub mod process;
 pub mod register;
+pub mod sealing;
 pub mod sim;
 pub mod table_load;
 pub mod tamper;

@@ -3,7 +3,7 @@
 //! How dear that is stands in the file `keyring.argon2id` beside the key files, with the salt and a text sealed under the key, by which
 //! a wrong password is told from a damaged key file. The file is no secret without the password; lost, no password helps.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
@@ -119,8 +119,8 @@ impl Password {
     }
 }
 
-fn stretch(path: &PathBuf, suite: Suite, password: &Pii<String>, cost: Cost, salt: &[u8]) -> Result<Cipher, KeyringError> {
-    let bad_cost = || KeyringError::Content { path: path.clone(), reason: "its cost or salt is none that argon2id can be asked for" };
+fn stretch(path: &Path, suite: Suite, password: &Pii<String>, cost: Cost, salt: &[u8]) -> Result<Cipher, KeyringError> {
+    let bad_cost = || KeyringError::Content { path: path.to_owned(), reason: "its cost or salt is none that argon2id can be asked for" };
     let Cost { memory_kib, passes, lanes } = cost;
     if memory_kib > MOST.memory_kib || passes > MOST.passes || lanes > MOST.lanes {
         return Err(bad_cost());

@@ -1,8 +1,10 @@
 //! The command line. Options may stand before or after a command's other words. A command that is not here is not there.
 
+use crate::failure::Failure;
 use crate::language::Language;
 use crate::logging::LogFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use keys::{Suite, TransitSettings};
 use std::path::PathBuf;
 
 /// One household, one knock: arrivals from several agencies become one visit of one household.
@@ -48,6 +50,9 @@ pub enum Command {
     /// What makes a visit.
     #[command(subcommand)]
     Policy(Policy),
+    /// Under which keys personal data is sealed; never the keys themselves.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Who opened personal data, and whether the record of it is whole.
     #[command(subcommand)]
     Audit(Audit),
@@ -96,6 +101,39 @@ pub struct Init {
     /// The day after its last, or a moment.
     #[arg(long, value_name = "DATE", requires = "from")]
     pub until: Option<String>,
+    /// Where its keys are.
+    #[command(flatten)]
+    pub keys: InitKeys,
+}
+
+/// `oneknock init`: the keys.
+#[derive(Clone, Debug, Default, Args)]
+pub struct InitKeys {
+    /// aes: AES-256-GCM and HMAC-SHA-256; sm: SM4-GCM and HMAC-SM3.
+    #[arg(long, default_value_t = Suite::Aes)]
+    pub suite: Suite,
+    /// A service that speaks Vault's transit keeps the keys, in place of a password: its address.
+    #[arg(long, value_name = "URL", requires = "keys_token_file")]
+    pub keys_address: Option<String>,
+    /// The transit engine's mount there; no other site's.
+    #[arg(long, value_name = "PATH", default_value = "transit")]
+    pub keys_mount: String,
+    /// The file (mode 0600) with the token for it.
+    #[arg(long, value_name = "FILE", requires = "keys_address")]
+    pub keys_token_file: Option<PathBuf>,
+}
+
+impl InitKeys {
+    /// The key service, where one was named.
+    pub fn service(&self) -> Result<Option<TransitSettings>, Failure> {
+        let (Some(address), Some(token_file)) = (&self.keys_address, &self.keys_token_file) else { return Ok(None) };
+        if !crate::config::is_guarded(address) {
+            let expected = "expected an https:// URL, or an http:// one of this machine";
+            return Err(Failure::Usage(format!("--keys-address: {expected}")));
+        }
+        let token_file = std::path::absolute(token_file)?;
+        Ok(Some(TransitSettings { address: address.clone(), mount: self.keys_mount.clone(), token_file }))
+    }
 }
 
 /// What "now" is.
@@ -174,6 +212,19 @@ pub struct Connect {
 pub enum Mandate {
     /// All mandates that the log holds.
     List,
+}
+
+/// `oneknock keys …`
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Each mandate's suite and versions of its wrapping key, and what does not open.
+    List,
+    /// Seal what comes under another key from now on; what was sealed still opens, and tokens stay as they are.
+    Rotate {
+        /// The mandate.
+        #[arg(long, value_name = "ID")]
+        mandate: String,
+    },
 }
 
 /// `oneknock policy …`

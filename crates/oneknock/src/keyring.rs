@@ -1,10 +1,11 @@
 //! The site's keyring: where its password comes from, and the task that keeps it in step with its files.
 
-use crate::config::Config;
+use crate::cli::InitKeys;
+use crate::config::{Config, KeysKind};
 use crate::failure::Failure;
 use eventlog::table::Small;
 use events::Mandate;
-use keys::{Cost, FileError, KeptBy, Keyring, Pii, Settings, Suite};
+use keys::{Cost, FileError, KeptBy, Keyring, Pii, Settings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 /// The password itself, where no file holds it.
 pub const PASSWORD_VARIABLE: &str = "ONEKNOCK_KEYS_PASSWORD";
 /// How often the files are read again, beside at every change of a mandate.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_secs(15);
 
 /// The password of the environment.
 pub fn given() -> Option<Pii<String>> {
@@ -22,7 +23,11 @@ pub fn given() -> Option<Pii<String>> {
 
 /// Opens the site's keys. This takes a part of a second: a guess at the password shall be dear.
 pub fn open(config: &Config) -> Result<Arc<Keyring>, Failure> {
-    let settings = Settings { dir: config.keys_dir.clone(), suite: config.keys_suite, kept_by: password(&config.keys_password)? };
+    let kept_by = match &config.keys_kind {
+        KeysKind::Password(file) => password(file)?,
+        KeysKind::Transit(service) => KeptBy::Transit(service.clone()),
+    };
+    let settings = Settings { dir: config.keys_dir.clone(), suite: config.keys_suite, kept_by };
     Keyring::open(&settings).map(Arc::new).map_err(|error| Failure::Usage(format!("keys.file: {error}")))
 }
 
@@ -42,19 +47,19 @@ fn password(path: &Path) -> Result<KeptBy, Failure> {
     Ok(KeptBy::Password { password, cost: Cost::default() })
 }
 
-/// Makes the keyring of a new site, under the password of the environment or one that is drawn and written beside the keys' directory:
-/// not into it, so that a backup of the keys alone opens nothing.
-pub fn init(site: &Path) -> Result<Keyring, Failure> {
-    let drawn = keys::draw_password();
-    let password = match given() {
-        Some(password) => password,
-        None => {
-            keys::files::create(&site.join("keys.password"), format!("{}\n", drawn.expose()).as_bytes())?;
-            drawn
+/// Makes the keyring of a new site: in the key service that was named, or else under the password of the environment or one that is
+/// drawn and written beside the keys' directory: not into it, so that a backup of the keys alone opens nothing.
+pub fn init(site: &Path, options: &InitKeys) -> Result<Keyring, Failure> {
+    let kept_by = match (options.service()?, given()) {
+        (Some(service), _) => KeptBy::Transit(service),
+        (None, Some(password)) => KeptBy::Password { password, cost: Cost::default() },
+        (None, None) => {
+            let password = keys::draw_password();
+            keys::files::create(&site.join("keys.password"), format!("{}\n", password.expose()).as_bytes())?;
+            KeptBy::Password { password, cost: Cost::default() }
         }
     };
-    let kept_by = KeptBy::Password { password, cost: Cost::default() };
-    Ok(Keyring::init(&Settings { dir: site.join("keys"), suite: Suite::default(), kept_by })?)
+    Ok(Keyring::init(&Settings { dir: site.join("keys"), suite: options.suite, kept_by })?)
 }
 
 /// Keeps the keyring in step: another process may have drawn or destroyed a mandate's keys. Says what does not open, once.

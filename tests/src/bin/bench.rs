@@ -1,4 +1,4 @@
-//! `bench`: see `oneknock_tests::drain`, with `--core` `oneknock_tests::core_speed`. Run it through `cargo xtask bench`, which builds what it needs.
+//! `bench`: see `oneknock_tests::drain`, with `--core` `oneknock_tests::core_speed`, with `--sealing` `oneknock_tests::sealing`. Run it through `cargo xtask bench`, which builds what it needs.
 
 use clap::Parser;
 use oneknock_tests::core_speed;
@@ -28,6 +28,12 @@ struct Cli {
     /// Measures the pure core alone instead, on one core: so many inputs a second, and how large a household's record gets.
     #[arg(long)]
     core: bool,
+    /// Measures intake alone instead, on one core: which share of an event's CPU tokens and sealing take, in both suites.
+    #[arg(long, conflicts_with = "core")]
+    sealing: bool,
+    /// Hashes and seals so many times as often: the share must be too large then.
+    #[arg(long, default_value_t = 1, requires = "sealing")]
+    times: u32,
     /// Copies the events of the log at this address, and nothing else: the benchmark starts itself so.
     #[arg(long, hide = true)]
     pass_through: Option<String>,
@@ -41,9 +47,13 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Cli { events, travellers, households, core, pass_through, seed, json } = Cli::parse();
+    let Cli { events, travellers, households, core, sealing, times, pass_through, seed, json } = Cli::parse();
     if core {
         let report = core_speed::run(events)?;
+        return say(&report, report.passes(), json);
+    }
+    if sealing {
+        let report = oneknock_tests::sealing::run(events, times)?;
         return say(&report, report.passes(), json);
     }
     if let Some(bootstrap) = pass_through {

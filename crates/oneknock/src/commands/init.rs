@@ -1,12 +1,12 @@
 //! `oneknock init DIR`: a ready site: configuration, keys, sign-in, policy and a demonstration mandate.
 
-use crate::cli::{Clock, Init};
+use crate::cli::{Clock, Init, InitKeys};
 use crate::failure::Failure;
 use crate::keyring;
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan};
-use keys::TokensFile;
+use keys::{TokensFile, TransitSettings};
 use std::fs;
 use std::path::Path;
 
@@ -27,9 +27,11 @@ pub fn run(options: &Init) -> Result<(), Failure> {
     println!("  mandate.toml    {MANDATE}: a DEMONSTRATION mandate for all divisions, sources and fields; not for real data");
     println!("  policy.toml     what makes a visit");
     println!("  tokens.json     who may sign in (mode 0600): the sources' tokens go to the agencies, the worker's to a phone");
-    println!("  keys/           the mandate's keys, under a password: in no topic");
-    if keyring::given().is_none() {
-        println!("  keys.password   that password (mode 0600): never in the same backup as keys/; without it nothing is opened again");
+    println!("  keys/           the mandate's keys, wrapped: in no topic");
+    if options.dir.join("keys.password").exists() {
+        println!(
+            "  keys.password   the password that opens them (mode 0600): never in the same backup as keys/; without it nothing is opened again"
+        );
     }
     println!("Next:");
     println!("  oneknock run --config {dir}/oneknock.toml");
@@ -47,12 +49,17 @@ pub fn write(options: &Init) -> Result<(), Failure> {
     }
     let (from, until) = dates(options)?;
     fs::create_dir_all(dir).map_err(|error| Failure::file(dir, format!("cannot be made: {error}")))?;
-    keyring::init(dir)?.create_mandate(MANDATE)?;
+    let made = keyring::init(dir, &options.keys).and_then(|keyring| Ok(keyring.create_mandate(MANDATE)?));
+    if let Err(failure) = made {
+        // Nothing is under these keys yet, and `init` is to be tried again.
+        let _there_or_not = (fs::remove_dir_all(dir.join("keys")), fs::remove_file(dir.join("keys.password")));
+        return Err(failure);
+    }
     TokensFile::draw().save(&dir.join("tokens.json"))?;
     save(&dir.join("policy.toml"), domain::policy::DEFAULT_TOML)?;
     save(&dir.join("mandate.toml"), &mandate(from, until))?;
     // Last: a directory with it is a whole site.
-    save(&dir.join("oneknock.toml"), &configuration(options.clock))
+    save(&dir.join("oneknock.toml"), &configuration(options.clock, &keys(&options.keys)?))
 }
 
 fn save(path: &Path, text: &str) -> Result<(), Failure> {
@@ -105,7 +112,31 @@ valid_until = "{until}"
     )
 }
 
-fn configuration(clock: Clock) -> String {
+/// The section of the keys.
+fn keys(options: &InitKeys) -> Result<String, Failure> {
+    let suite = format!("\"{}\"", options.suite);
+    let suite = format!(r#"suite = {suite:<26} # of new mandates: "aes" is AES-256-GCM and HMAC-SHA-256, "sm" is SM4-GCM and HMAC-SM3"#);
+    Ok(match options.service()? {
+        None => format!(
+            r#"[keys]
+kind = "file"                      # or "transit": a key service that speaks Vault's transit, with address, mount and token_file
+file = "./keys"
+password_file = "./keys.password"  # mode 0600; or the password itself in ONEKNOCK_KEYS_PASSWORD
+{suite}"#
+        ),
+        Some(TransitSettings { address, mount, token_file }) => format!(
+            r#"[keys]
+kind = "transit"                   # a key service that speaks Vault's transit; or "file", under a password
+file = "./keys"                    # what it wrapped
+address = {address:?}
+mount = {mount:?}
+token_file = {token_file:?}
+{suite}"#
+        ),
+    })
+}
+
+fn configuration(clock: Clock, keys: &str) -> String {
     let (clock, max_age_days, max_future_minutes) = match clock {
         Clock::Wall => ("wall", 30, 10),
         Clock::Events => ("events", 0, 0),
@@ -142,10 +173,7 @@ policy = "./policy.toml"
 [policy]
 visits_max = 1000                  # `policy apply` asks for --yes where a policy would make more visits than so many; 0: it never asks
 
-[keys]
-file = "./keys"
-password_file = "./keys.password"  # mode 0600; or the password itself in ONEKNOCK_KEYS_PASSWORD
-suite = "aes"                      # of new mandates: AES-256-GCM and HMAC-SHA-256; or "sm": SM4-GCM and HMAC-SM3
+{keys}
 
 [audit]
 dir = "./audit"                    # who opened whose address and contact
@@ -171,7 +199,13 @@ mod tests {
 
     fn options(dir: &Path, clock: Clock, dates: Option<(&str, &str)>) -> Init {
         let text = |text: &str| text.to_owned();
-        Init { dir: dir.to_owned(), clock, from: dates.map(|dates| text(dates.0)), until: dates.map(|dates| text(dates.1)) }
+        Init {
+            dir: dir.to_owned(),
+            clock,
+            from: dates.map(|dates| text(dates.0)),
+            until: dates.map(|dates| text(dates.1)),
+            keys: InitKeys::default(),
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod connect;
 pub mod init;
+pub mod keys;
 pub mod mandate;
 pub mod ops;
 pub mod policy;

@@ -1,6 +1,6 @@
 //! The file's own shape, its defaults, and the checks that serde does not make.
 
-use super::{Config, LogConfig, LogKind};
+use super::{Config, KeysKind, LogConfig, LogKind};
 use crate::failure::Failure;
 use connectors::sources;
 use connectors::sources::files::{self, Format};
@@ -8,6 +8,7 @@ use domain::Clock;
 use eventlog::kafka::KafkaConfig;
 use events::SourceKind;
 use figment::value::{Dict, Value};
+use keys::TransitSettings;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -170,17 +171,37 @@ struct SourceSection {
     mandate: Option<String>,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum KeysKindName {
+    #[default]
+    File,
+    Transit,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct KeysSection {
+    kind: KeysKindName,
     file: String,
     suite: String,
     password_file: String,
+    address: String,
+    mount: String,
+    token_file: String,
 }
 
 impl Default for KeysSection {
     fn default() -> Self {
-        Self { file: "./keys".into(), suite: "aes".into(), password_file: "./keys.password".into() }
+        Self {
+            kind: KeysKindName::File,
+            file: "./keys".into(),
+            suite: "aes".into(),
+            password_file: "./keys.password".into(),
+            address: String::new(),
+            mount: "transit".into(),
+            token_file: "./keys.token".into(),
+        }
     }
 }
 
@@ -248,7 +269,7 @@ impl File {
             sources,
             keys_dir: check.path("keys.file", &self.keys.file)?,
             keys_suite: self.keys.suite.parse().map_err(|error| Failure::file(path, format!("keys.suite: {error}")))?,
-            keys_password: check.path("keys.password_file", &self.keys.password_file)?,
+            keys_kind: check.keys(&self.keys)?,
             audit_dir: check.path("audit.dir", &self.audit.dir)?,
             tokens: check.path("auth.tokens", &self.auth.tokens)?,
         })
@@ -257,6 +278,17 @@ impl File {
 
 fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && !host.contains(' ') && port.parse::<u16>().is_ok())
+}
+
+/// Keys pass over it: in clear only inside this machine.
+pub fn is_guarded(url: &str) -> bool {
+    let is_here = |rest: &str| {
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        matches!(host, "127.0.0.1" | "localhost" | "[::1]")
+    };
+    let fits = |rest: &str| !rest.is_empty() && !rest.contains([' ', '@', '?', '#']);
+    url.strip_prefix("https://").is_some_and(fits) || url.strip_prefix("http://").is_some_and(|rest| fits(rest) && is_here(rest))
 }
 
 struct Check<'a> {
@@ -292,6 +324,18 @@ impl Check<'_> {
     fn beside(&self, value: &str) -> PathBuf {
         let value = Path::new(value).strip_prefix(".").unwrap_or(Path::new(value));
         self.path.parent().unwrap_or(Path::new("")).join(value)
+    }
+
+    fn keys(&self, keys: &KeysSection) -> Result<KeysKind, Failure> {
+        if let KeysKindName::File = keys.kind {
+            return Ok(KeysKind::Password(self.path("keys.password_file", &keys.password_file)?));
+        }
+        self.that("keys.address", "an https:// URL of the key service, or an http:// one of this machine", is_guarded(&keys.address))?;
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+        let mount = keys.mount.trim_matches('/');
+        self.that("keys.mount", "the path of a transit engine, such as transit", !mount.is_empty() && mount.chars().all(is_name))?;
+        let token_file = self.path("keys.token_file", &keys.token_file)?;
+        Ok(KeysKind::Transit(TransitSettings { address: keys.address.clone(), mount: mount.to_owned(), token_file }))
     }
 
     fn source(&self, name: &str, section: SourceSection) -> Result<sources::Config, Failure> {

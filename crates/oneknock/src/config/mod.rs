@@ -12,7 +12,8 @@ use eventlog::kafka::KafkaConfig;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use file::File;
-use keys::Suite;
+pub use file::is_guarded;
+use keys::{Suite, TransitSettings};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -49,8 +50,8 @@ pub struct Config {
     pub keys_dir: PathBuf,
     /// The suite of new mandates' keys.
     pub keys_suite: Suite,
-    /// Where the password of the keys stands.
-    pub keys_password: PathBuf,
+    /// What opens them.
+    pub keys_kind: KeysKind,
     /// The log of reads.
     pub audit_dir: PathBuf,
     /// The local sign-in.
@@ -76,6 +77,15 @@ pub struct LogConfig {
     pub partitions: i32,
     /// URL of a Confluent-compatible registry; empty: built-in ids.
     pub schema_registry: String,
+}
+
+/// What opens the files of keys.
+#[derive(Clone, Debug)]
+pub enum KeysKind {
+    /// The password in this file, or in the environment.
+    Password(PathBuf),
+    /// A key service.
+    Transit(TransitSettings),
 }
 
 /// Which log.
@@ -166,6 +176,13 @@ mod tests {
         ("[sources.toll]\nkind = \"ftp\"", &["sources.toll.kind", "files"]),
         ("[sources.toll]\nkind = \"files\"", &["sources.toll.path", "missing"]),
         ("[keys]\nfile = true", &["keys.file", "string"]),
+        ("[keys]\nkind = \"safe\"", &["keys.kind", "file", "transit"]),
+        ("[keys]\nsuite = \"des\"", &["keys.suite", "aes", "sm"]),
+        ("[keys]\npassword = \"x\"", &["keys.password", "unknown key", "password_file"]),
+        ("[keys]\nkind = \"transit\"", &["keys.address", "https://"]),
+        ("[keys]\nkind = \"transit\"\naddress = \"http://keys.example:8200\"", &["keys.address", "https://"]),
+        ("[keys]\nkind = \"transit\"\naddress = \"http://127.0.0.1@keys.example\"", &["keys.address", "https://"]),
+        ("[keys]\nkind = \"transit\"\naddress = \"https://k\"\nmount = \"a b\"", &["keys.mount", "transit"]),
         ("[auth]\ntokens = \"\"", &["auth.tokens", "path"]),
         ("[log\nkind", &["line 1"]),
     ];

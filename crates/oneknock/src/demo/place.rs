@@ -51,7 +51,7 @@ impl Place {
         };
         let config = dir.join("oneknock.toml");
         if !config.exists() {
-            init::write(&cli::Init { dir: dir.clone(), clock: Clock::Wall, from: None, until: None })?;
+            init::write(&cli::Init { dir: dir.clone(), clock: Clock::Wall, from: None, until: None, keys: Default::default() })?;
             add_workers(&dir.join("tokens.json"))?;
         }
         let [inbox, gateway, ops] = ports(options.port).await?;
