@@ -18,6 +18,8 @@ pub const JAVA: &str = "ONEKNOCK_JAVA";
 pub const CHROMIUM: &str = "ONEKNOCK_CHROMIUM";
 /// A `node_modules` with playwright-core in it.
 pub const PLAYWRIGHT: &str = "ONEKNOCK_PLAYWRIGHT";
+/// A `node_modules` with oidc-provider and jose in it.
+pub const OIDC: &str = "ONEKNOCK_OIDC";
 
 /// Names and values, in order of name.
 #[derive(Default)]

@@ -7,6 +7,7 @@ mod classes;
 mod debian;
 mod java;
 mod jvm;
+mod oidc;
 
 use crate::parts::{self, Parts};
 use crate::paths;
@@ -38,7 +39,7 @@ pub fn all() -> Result<Parts> {
         }
     };
     type Part = fn() -> Result<Option<(&'static str, PathBuf)>>;
-    let steps: [(&str, Part); 8] = [
+    let steps: [(&str, Part); 9] = [
         ("openssl", debian::openssl),
         ("java", || java::newest(21).map(|path| Some((parts::JAVA, path)))),
         ("kafka", || jvm::kafka().map(|path| Some((parts::KAFKA_LIBS, path)))),
@@ -46,6 +47,7 @@ pub fn all() -> Result<Parts> {
         ("apicurio", || jvm::apicurio().map(|path| Some((parts::APICURIO, path)))),
         ("chromium", || browser::chromium().map(|path| Some((parts::CHROMIUM, path)))),
         ("playwright", || browser::playwright().map(|path| Some((parts::PLAYWRIGHT, path)))),
+        ("oidc", || oidc::provider().map(|path| Some((parts::OIDC, path)))),
         ("checkers", checkers::all),
     ];
     for (name, part) in steps {
