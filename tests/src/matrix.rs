@@ -129,7 +129,7 @@ impl Matrix {
         fn one(of: &[&'static str], random: &mut SmallRng) -> &'static str {
             of.choose(random).copied().unwrap_or_default()
         }
-        let endpoint = match random.random_range(0..20) {
+        let endpoint = match random.random_range(0..21) {
             0 => Endpoint::Events(one(&["checkpoint", "highway", "telecom"], random)),
             1 => Endpoint::SentStatus,
             2 => Endpoint::AbsentStatus,
@@ -142,6 +142,7 @@ impl Matrix {
             12..=15 => Endpoint::Act(task(random).filter(|at| !tasks[*at].waiting)),
             16 => Endpoint::Report(one(&REPORTS, random)),
             17 => Endpoint::Tail(one(&TOPICS, random)),
+            20 => Endpoint::Notices,
             18 => Endpoint::LogRead(one(&["topics", "offsets"], random)),
             _ => Endpoint::LogAppend,
         };
@@ -164,6 +165,7 @@ impl Matrix {
             Endpoint::List(Some(grid)) => get(format!("{inbox}/v1/tasks?limit=500&grid={grid}")),
             // A cursor that means nothing: whoever may use the stream is told so.
             Endpoint::Stream => get(format!("{inbox}/v1/tasks/stream?after=x")),
+            Endpoint::Notices => get(format!("{inbox}/v1/notices")),
             Endpoint::Detail(at) => get(format!("{inbox}/v1/tasks/{}", id(at))),
             Endpoint::Act(at) => {
                 // A grid that is not there: whoever may act is told so, and nothing is done.
@@ -284,6 +286,7 @@ fn name_of(endpoint: &Endpoint) -> &'static str {
         Endpoint::Me => "Me",
         Endpoint::List(_) => "List",
         Endpoint::Stream => "Stream",
+        Endpoint::Notices => "Notices",
         Endpoint::Detail(_) => "Detail",
         Endpoint::Act(_) => "Act",
         Endpoint::Report(_) => "Report",

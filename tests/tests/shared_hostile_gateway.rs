@@ -60,7 +60,9 @@ async fn open() -> Door {
     let tokens = TokensFile::draw();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1/events/checkpoint", listener.local_addr().unwrap());
-    let running = gateway::run(site.clone(), Arc::new(SignIn::new(&tokens)), identifiers, listener, CancellationToken::new());
+    let signer = audit::Signer::open(&dir.path().join("keys")).unwrap();
+    let lookups = gateway::Lookups::new(audit::AuditLog::open(&dir.path().join("audit"), audit::LOOKUPS, signer).unwrap(), 3_600);
+    let running = gateway::run(site.clone(), Arc::new(SignIn::new(&tokens)), identifiers, lookups, listener, CancellationToken::new());
     tokio::spawn(running);
     Door { dir, site, url, token: tokens.sources[0].token.expose().clone(), client: reqwest::Client::new() }
 }

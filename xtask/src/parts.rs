@@ -20,6 +20,8 @@ pub const CHROMIUM: &str = "ONEKNOCK_CHROMIUM";
 pub const OPENBAO: &str = "ONEKNOCK_OPENBAO";
 /// A `node_modules` with playwright-core in it.
 pub const PLAYWRIGHT: &str = "ONEKNOCK_PLAYWRIGHT";
+/// A `node_modules` with oidc-provider and jose in it.
+pub const OIDC: &str = "ONEKNOCK_OIDC";
 
 /// Names and values, in order of name.
 #[derive(Default)]

@@ -7,14 +7,20 @@
 
 mod checkpoint;
 mod files;
+mod publish;
 mod tree;
 mod verify;
 mod writer;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Signer, Verifier};
 pub use files::{each_entry, names};
+pub use publish::publish;
 pub use verify::{Finding, Report, verify};
 pub use writer::{AuditError, AuditLog};
 
 /// The log of those who open personal data, as its files are named.
 pub const READS: &str = "reads";
+/// The log of changes of what rules: mandates, policies, keys, who may sign in.
+pub const CHANGES: &str = "changes";
+/// The log of agencies' questions about screenings: this, or this and `-` and the number of the process.
+pub const LOOKUPS: &str = "lookups";

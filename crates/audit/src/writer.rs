@@ -65,6 +65,7 @@ struct Waiting {
 pub struct AuditLog {
     waiting: mpsc::Sender<Waiting>,
     newest: watch::Receiver<String>,
+    name: std::sync::Arc<str>,
 }
 
 impl AuditLog {
@@ -73,7 +74,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// The folder cannot be used, is held by another process, or was altered.
-    pub fn open(dir: &Path, name: &'static str, signer: Signer) -> Result<AuditLog, AuditError> {
+    pub fn open(dir: &Path, name: &str, signer: Signer) -> Result<AuditLog, AuditError> {
         let failed = |source| AuditError::Io { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(failed)?;
         let lock = lock(dir, name)?;
@@ -105,7 +106,7 @@ impl AuditLog {
             }
         };
         std::thread::Builder::new().name(name.into()).spawn(run).map_err(failed)?;
-        Ok(AuditLog { waiting, newest })
+        Ok(AuditLog { waiting, newest, name: name.into() })
     }
 
     /// Returns when the entry is on the disk and under a signed head. An entry is a JSON object with at least one member, none named `n`.
@@ -120,6 +121,11 @@ impl AuditLog {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(AuditError::NotWritten),
         }
+    }
+
+    /// As its files are named.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The newest checkpoint, to be published.
@@ -145,7 +151,7 @@ fn lock(dir: &Path, name: &str) -> Result<File, AuditError> {
 
 struct Writer {
     dir: PathBuf,
-    name: &'static str,
+    name: String,
     signer: Signer,
     tree: Tree,
     number: u64,
@@ -157,7 +163,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn open(dir: &Path, name: &'static str, signer: Signer) -> Result<Writer, AuditError> {
+    fn open(dir: &Path, name: &str, signer: Signer) -> Result<Writer, AuditError> {
         let failed = |source| AuditError::Io { dir: dir.to_owned(), source };
         let number = files::numbers(dir, name).map_err(failed)?.last().copied().unwrap_or(1);
         let (file, length) = open_file(dir, name, number).map_err(failed)?;
@@ -167,13 +173,13 @@ impl Writer {
         let harmless = |finding: &Finding| matches!(finding, Finding::Unsigned { .. } | Finding::NoCheckpoint);
         match report.findings.iter().find(|finding| !harmless(finding)) {
             Some(finding) => Err(AuditError::Altered { dir: dir.to_owned(), what: finding.to_string() }),
-            None => Ok(Writer { dir: dir.to_owned(), name, signer, tree, number, file, length, torn: false }),
+            None => Ok(Writer { dir: dir.to_owned(), name: name.to_owned(), signer, tree, number, file, length, torn: false }),
         }
     }
 
     fn append<'e>(&mut self, entries: impl Iterator<Item = &'e [u8]>) -> io::Result<()> {
         if self.length > FILE_BYTES_MAX {
-            (self.file, self.length) = open_file(&self.dir, self.name, self.number + 1)?;
+            (self.file, self.length) = open_file(&self.dir, &self.name, self.number + 1)?;
             self.number += 1;
         }
         // What was half written was not answered: it goes before anything else is written.
@@ -201,8 +207,8 @@ impl Writer {
 
     /// Signs the head, puts it beside the lines, and answers the note.
     fn sign(&self) -> io::Result<String> {
-        let note = self.signer.sign(self.name, &self.tree).map_err(io::Error::other)?;
-        let path = files::checkpoint_path(&self.dir, self.name);
+        let note = self.signer.sign(&self.name, &self.tree).map_err(io::Error::other)?;
+        let path = files::checkpoint_path(&self.dir, &self.name);
         let beside = path.with_extension("new");
         std::fs::write(&beside, &note)?;
         std::fs::rename(beside, path)?;

@@ -4,11 +4,13 @@
 
 mod support;
 
+use connectors::gateway::Config;
+use domain::Clock;
 use eventlog::fencing::epoch_headers;
 use events::topics::{CHECKPOINT, DECISIONS, HIGHWAY, IDENTIFIERS, TASKS, TELECOM, household_key, partition_of};
 use events::*;
 use serde_json::{Value, json};
-use support::{TestSite, eventually, passage};
+use support::{TestSite, eventually, mandate, passage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_learns_what_became_of_its_own_event_and_no_more() {
@@ -189,4 +191,28 @@ async fn the_documents_are_true() {
         assert!(asyncapi.as_str().unwrap().contains(topic), "{topic}");
     }
     gateway.stop().await;
+}
+
+/// Who asked, when and about which token; never the identifier. And so many an hour.
+#[tokio::test]
+async fn each_question_is_written_down_and_there_are_so_many_an_hour() {
+    let site = TestSite::with(&[mandate("m")], Clock::Wall, Config { lookups_per_hour: 2, ..Config::default() }).await;
+    let gateway = site.gateway().await;
+    let ask = async |source: usize| {
+        let request = gateway.client.post(format!("{}/v1/screenings/lookup", gateway.url)).bearer_auth(&gateway.tokens[source]);
+        let answer = request.header("content-type", "application/json").body(r#"{"phone":"13800138000"}"#).send().await.unwrap();
+        let after = answer.headers().get("retry-after").map(|after| after.to_str().unwrap().parse::<u64>().unwrap());
+        (answer.status().as_u16(), after)
+    };
+    assert_eq!([ask(0).await, ask(0).await], [(200, None), (200, None)]);
+    let (status, after) = ask(0).await;
+    assert_eq!((status, after.is_some_and(|after| (3_500..=3_600).contains(&after))), (429, true));
+    assert_eq!(ask(1).await.0, 200, "each source has its own");
+    let asked = site.asked();
+    assert_eq!(
+        asked.iter().map(|entry| entry["actor"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["checkpoint-bureau", "checkpoint-bureau", "highway-authority"]
+    );
+    assert_eq!((&asked[0]["what"], &asked[0]["mandate"], asked[0]["token"].as_str().unwrap().len()), (&json!("lookup"), &json!("m"), 32));
+    assert!(!json!(asked).to_string().contains("13800138000"));
 }

@@ -36,7 +36,7 @@ pub enum Field<'a> {
 }
 
 /// Looks a grid up.
-pub type Grids<'a> = &'a dyn Fn(&str) -> Option<Arc<GridEntry>>;
+pub type Grids<'a> = &'a (dyn Fn(&str) -> Option<Arc<GridEntry>> + Sync);
 
 /// Where something is.
 #[derive(Clone, Copy)]
@@ -69,6 +69,8 @@ pub enum Object<'a> {
     },
     /// The household that people at a door are registered to, and the names of grids.
     Grid(Place<'a>),
+    /// The notices to supervisors. What stands there is asked for one by one.
+    Notices,
     /// That somebody opened more than the hour's budget, and the lock that came of it.
     Notice {
         /// Where they did.
@@ -130,7 +132,7 @@ fn role_may(role: &Role, object: &Object<'_>, action: Action) -> bool {
         (Role::Source { .. }, Object::ArrivalStatus | Object::Screening, Read) => true,
         (Role::Worker { .. } | Role::Supervisor { .. }, Object::Inbox | Object::Grid(_) | Object::Task { .. }, Read) => true,
         (Role::Worker { .. } | Role::Supervisor { .. }, Object::Grid(_) | Object::Task { .. }, Act { .. }) => true,
-        (Role::Supervisor { .. }, Object::Notice { .. }, Read | Act { .. }) => true,
+        (Role::Supervisor { .. }, Object::Notices | Object::Notice { .. }, Read | Act { .. }) => true,
         (Role::Ops | Role::Admin, Object::Report | Object::Topic(_) | Object::Log, Read) => true,
         (Role::Admin, Object::Log, Append) => true,
         (Role::Auditor, Object::Report, Read) => true,

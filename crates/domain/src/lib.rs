@@ -4,6 +4,7 @@
 //! Time arrives in the record.
 
 pub mod authorize;
+pub mod hourly;
 pub mod household;
 pub mod invariants;
 pub mod limits;

@@ -143,6 +143,7 @@
         mandates = (answer.body.mandates || []).join(" ");
         render();
         listen();
+        loadNotices();
       });
     }
     page("/v1/tasks?state=open,claimed&limit=200").catch(function () { if (me) { setTimeout(load, 3000); } });
@@ -154,6 +155,24 @@
       doneTasks.clear();
       answer.body.tasks.forEach(function (task) { doneTasks.set(task.task_id, task); });
       render();
+    }).catch(function () {});
+  }
+
+  /* Who opened more contacts than is usual: a supervisor hears of it, and may let them go on. */
+  function loadNotices() {
+    if (!me || me.role !== "supervisor") { return; }
+    ask("GET", "/v1/notices").then(function (answer) {
+      if (answer.status !== 200) { return; }
+      var box = $("notices"), locked = answer.body.notices.filter(function (notice) { return notice.state === "locked"; });
+      empty(box);
+      box.hidden = !locked.length;
+      locked.forEach(function (notice) {
+        var text = t("notice", { name: notice.actor, n: notice.budget, grid: gridName(notice.grid), t: when(notice.until) });
+        var unlock = notice.actor === me.name ? null : el("button", { type: "button", text: t("unlock"), "data-notice": notice.id, click: function () {
+          ask("POST", "/v1/notices/" + encodeURIComponent(notice.id) + "/unlock").then(loadNotices).catch(function () { toast(t("at_most"), t("dismiss")); });
+        } });
+        box.appendChild(el("section", { class: "panel" }, el("p", { text: text }), unlock));
+      });
     }).catch(function () {});
   }
 
@@ -335,6 +354,7 @@
     ask("GET", "/v1/tasks/" + encodeURIComponent(id)).then(function (answer) {
       if (shown !== id) { return; }
       if (answer.status === 200) { opened = answer.body; }
+      else if (answer.status === 429) { toast(t("too_many", { t: span(Number(answer.headers.get("retry-after")) * 1000) }), t("dismiss")); }
       else if (answer.status === 404) { opened = { gone: true, task_id: id }; tasks.delete(id); }
       render();
     }).catch(function () {});
@@ -540,6 +560,7 @@
   window.addEventListener("online", function () { bars(); send(); if (me) { listen(); } });
   window.addEventListener("offline", bars);
   document.addEventListener("visibilitychange", function () { if (!document.hidden && me) { send(); if (!source || source.readyState === 2) { listen(); } } });
+  setInterval(loadNotices, 60000);
   setInterval(function () { if (me && $("detail").hidden && !document.hidden) { render(); } }, 30000);
   dress();
   start();

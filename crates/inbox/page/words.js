@@ -20,7 +20,8 @@ window.oneknockTexts = {
     conflict: "“{what}”未生效：已有他人处理，或当前状态不允许。", refused_field: "“{what}”未被接受（{field}）。", gone_action: "“{what}”未被接受：任务已不在您名下。",
     gone: "此任务已不在您名下。", at_most: "操作失败，请稍后再试。", other_language: "English",
     lists: "主管的名单", list_supervisor: "待决定", list_overdue: "已超时", list_expired: "过期未访", empty_list: "这里没有任务", assign: "分派到该网格",
-    seen_to_help: "写一条备注，说明已如何处理，即从名单移除。", register: "登记到户", register_help: "门口的人属于哪一户（填户编号）", people: "属于该户的人", since: "{t} 起", worker: "网格员", supervisor: "主管"
+    seen_to_help: "写一条备注，说明已如何处理，即从名单移除。", register: "登记到户", register_help: "门口的人属于哪一户（填户编号）", people: "属于该户的人", since: "{t} 起", worker: "网格员", supervisor: "主管",
+    notices: "查看联系人过多", notice: "{name} 一小时内查看的联系人超过 {n} 个（{grid}），{t} 前已停用。", unlock: "允许继续", too_many: "一小时内查看的联系人过多，主管已收到提示，可以让您继续；否则 {t}后再试。"
   },
   en: {
     title: "OneKnock", text_size: "Text size", demonstration: "Demonstration · made-up data", sign_in: "Sign in", token: "Sign-in token",
@@ -42,6 +43,7 @@ window.oneknockTexts = {
     conflict: "“{what}” did not count: somebody was first, or it is not allowed now.", refused_field: "“{what}” was not taken ({field}).", gone_action: "“{what}” was not taken: the task is no longer yours.",
     gone: "This task is no longer yours.", at_most: "That did not work. Please try again.", other_language: "中文",
     lists: "Supervisor's lists", list_supervisor: "To decide", list_overdue: "Overdue", list_expired: "Expired", empty_list: "Nothing on this list", assign: "Assign to this grid",
-    seen_to_help: "Write a note saying what was done: that takes it off the list.", register: "Register", register_help: "Household of the people at the door (its code)", people: "Who belongs to it", since: "since {t}", worker: "worker", supervisor: "supervisor"
+    seen_to_help: "Write a note saying what was done: that takes it off the list.", register: "Register", register_help: "Household of the people at the door (its code)", people: "Who belongs to it", since: "since {t}", worker: "worker", supervisor: "supervisor",
+    notices: "Too many contacts opened", notice: "{name} opened more than {n} contacts within an hour ({grid}) and is stopped until {t}.", unlock: "Let them go on", too_many: "More contacts were opened within an hour than is usual. Your supervisor sees this and can let you go on; else try again in {t}."
   }
 };

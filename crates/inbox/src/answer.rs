@@ -38,11 +38,14 @@ pub enum Item {
 
 /// How much of a task is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
+pub enum Depth<'a> {
     /// The address.
     Address,
-    /// The address, the contact and the note.
-    Everything,
+    /// The address, the contact and the note: for a reason, which is written down.
+    Everything {
+        /// In the reader's own words, or what the reading itself tells.
+        reason: &'a str,
+    },
 }
 
 /// One answer that holds personal data, as the log of reads has it. No personal data stands in it.
@@ -62,6 +65,9 @@ struct Entry<'a> {
     fields: Vec<&'static str>,
     /// Where they are.
     grids: Vec<&'a str>,
+    /// Why, where a contact was opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 /// Writes the read down, opens what is sealed, and returns the JSON of each item.
@@ -73,7 +79,7 @@ pub async fn answer(
     keyring: &Keyring,
     viewer: &Viewer,
     what: &'static str,
-    depth: Depth,
+    depth: Depth<'_>,
     items: &[Item],
 ) -> Result<Vec<Value>, AuditError> {
     let mut fields = BTreeSet::new();
@@ -96,13 +102,14 @@ pub async fn answer(
             tasks,
             fields: fields.into_iter().collect(),
             grids: grids.into_iter().collect(),
+            reason: if let Depth::Everything { reason } = depth { Some(reason) } else { None },
         };
         reads.record(&entry).await?;
     }
     Ok(items.iter().map(|item| json(keyring, depth, item)).collect())
 }
 
-fn json(keyring: &Keyring, depth: Depth, item: &Item) -> Value {
+fn json(keyring: &Keyring, depth: Depth<'_>, item: &Item) -> Value {
     match item {
         Item::Bare { task_id, state, version } => shape::bare(task_id, state, *version),
         Item::Ended(task) => task.before.as_ref().map_or(Value::Null, |before| shape::ended(task, before)),
@@ -113,7 +120,7 @@ fn json(keyring: &Keyring, depth: Depth, item: &Item) -> Value {
                 opened.iter().find(|(field, _)| *field == name).and_then(|(_, text)| text.as_ref()).map(|text| text.expose().as_str())
             };
             let mut value = shape::whole(task, text("address"));
-            if let (Depth::Everything, Some(members)) = (depth, value.as_object_mut()) {
+            if let (Depth::Everything { .. }, Some(members)) = (depth, value.as_object_mut()) {
                 let contact = text("contact").and_then(|contact| serde_json::from_str::<Value>(contact).ok());
                 let part = |name| contact.as_ref().and_then(|contact| contact.get(name)).cloned().unwrap_or(Value::Null);
                 let contact = contact.is_some().then(|| serde_json::json!({"name": part("name"), "phone": part("phone")}));
@@ -135,13 +142,13 @@ struct Field<'a> {
 }
 
 /// What of a task would be opened. The household's own address before the declared one.
-fn sealed<'a>(task: &'a Task, entry: Option<&'a HouseholdEntry>, depth: Depth) -> Vec<Field<'a>> {
+fn sealed<'a>(task: &'a Task, entry: Option<&'a HouseholdEntry>, depth: Depth<'_>) -> Vec<Field<'a>> {
     let household = household_key(&task.mandate, &task.household);
     let own = |name, sealed: &'a Sealed| Field { name, owner: household.clone().into(), value: &sealed.value.0 };
     let declared = |sealed: &'a Sealed| Field { name: "address", owner: sealed.owner.as_str().into(), value: &sealed.value.0 };
     let registered = entry.and_then(|entry| entry.address.as_ref()).map(|sealed| own("address", sealed));
     let mut fields: Vec<_> = registered.or_else(|| task.address.as_ref().map(declared)).into_iter().collect();
-    if depth == Depth::Everything {
+    if matches!(depth, Depth::Everything { .. }) {
         fields.extend(entry.and_then(|entry| entry.contact.as_ref()).map(|sealed| own("contact", sealed)));
         fields.extend(task.note.as_ref().map(|sealed| own("note", sealed)));
     }

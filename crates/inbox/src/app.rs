@@ -3,6 +3,7 @@
 //! It must not know HTTP.
 
 use crate::answer::{self, Depth, Item};
+use crate::budget::{Budgets, Notice, Spent};
 use crate::cursor::{Cursor, Page, SortKey};
 use crate::entitled::Viewer;
 use crate::follow;
@@ -52,6 +53,8 @@ pub struct App {
     pub sessions: crate::http::Sessions,
     /// The log of reads.
     pub reads: AuditLog,
+    /// Who opens how many contacts.
+    pub budgets: Budgets,
     /// Actions appended and not yet decided.
     pub in_flight: crate::http::InFlight,
     /// Partitions of every keyed topic.
@@ -78,6 +81,9 @@ pub struct Asked<'a> {
     /// On this list.
     pub list: Option<List>,
 }
+
+/// Nothing is opened for so many milliseconds.
+pub struct LockedMs(pub i64);
 
 /// One page of a list.
 pub struct Listed {
@@ -174,8 +180,35 @@ impl App {
     ///
     /// # Errors
     /// [`AuditError::NotWritten`]: nothing was opened.
-    pub async fn answer(&self, viewer: &Viewer, what: &'static str, depth: Depth, items: &[Item]) -> Result<Vec<Value>, AuditError> {
+    pub async fn answer(&self, viewer: &Viewer, what: &'static str, depth: Depth<'_>, items: &[Item]) -> Result<Vec<Value>, AuditError> {
         answer::answer(&self.reads, &self.keyring, viewer, what, depth, items).await
+    }
+
+    /// Counts a contact that is about to be opened. One too many locks, which is written down.
+    ///
+    /// # Errors
+    /// [`AuditError::NotWritten`]: nothing must be opened.
+    pub async fn spend(&self, viewer: &Viewer, task: &Task, now: Millis) -> Result<Result<(), LockedMs>, AuditError> {
+        match self.budgets.spend(viewer.name(), viewer.role(), task.grid.as_deref(), now) {
+            Spent::Within => Ok(Ok(())),
+            Spent::Locked(ms) => Ok(Err(LockedMs(ms))),
+            Spent::Passed(notice) => {
+                metrics::counter!("oneknock_inbox_budgets_passed_total").increment(1);
+                self.reads.record(&notice.entry()).await?;
+                Ok(Err(LockedMs(notice.until.0 - now.0)))
+            }
+        }
+    }
+
+    /// Writes down that a lock is ended, before it is.
+    ///
+    /// # Errors
+    /// [`AuditError::NotWritten`]: it stands.
+    pub async fn unlocking(&self, viewer: &Viewer, notice: &Notice, now: Millis) -> Result<(), AuditError> {
+        let entry = serde_json::json!({
+            "at": events::time::format(now), "actor": viewer.name(), "role": viewer.role(), "what": "unlock", "id": notice.id, "about": notice.actor,
+        });
+        self.reads.record(&entry).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! Pure. It must not know HTTP.
 
 use crate::app::App;
+use crate::budget::Notice;
 use domain::Clock;
 use domain::authorize::{Action, Field, Object, Place, Refusal, Under, authorize};
 use events::{Actor, Before, GridStay, Millis, Role, Scope, Task};
@@ -33,6 +34,11 @@ impl Viewer {
     /// A supervisor, whose scope is areas; else a worker, whose scope is grids.
     pub fn is_supervisor(&self) -> bool {
         matches!(self.0.role, Role::Supervisor { .. })
+    }
+
+    /// Whether the list of notices is theirs to ask for.
+    pub fn may_ask_for_notices(&self, action: Action) -> bool {
+        authorize(&self.0, Under::Site, &Object::Notices, Field::State, action).is_ok()
     }
 
     /// The codes that it is responsible for, for itself to see.
@@ -109,6 +115,14 @@ impl App {
         self.place(episode.grid_at(at), |place| {
             let object = Object::Task { place, triage, is_over };
             self.under(task, now, |under| self.ask(viewer, under, &object, Field::State, Action::Act { screening })).is_ok()
+        })
+    }
+
+    /// Whether a notice is the viewer's to see, or its lock to end.
+    pub fn may_notice(&self, viewer: &Viewer, notice: &Notice, action: Action) -> bool {
+        self.place(notice.grid.as_deref(), |place| {
+            let object = Object::Notice { place, about: &notice.actor };
+            self.ask(viewer, Under::Site, &object, Field::State, action).is_ok()
         })
     }
 

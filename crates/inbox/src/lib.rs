@@ -5,6 +5,7 @@
 
 mod answer;
 mod app;
+mod budget;
 mod cursor;
 mod entitled;
 mod feed;
@@ -17,13 +18,15 @@ mod time;
 mod view;
 
 use app::App;
-use audit::{AuditLog, Signer};
+use audit::{AuditError, AuditLog, Signer};
+use budget::Budgets;
 use domain::Clock;
 use eventlog::Log;
 use eventlog::schemas::Schemas;
 use eventlog::table::{MemoryStore, SledStore, Small, Store, Table};
 use events::topics::{GRIDS, HOUSEHOLDS, MANDATES, TASKS};
 use keys::{Keyring, SignIn};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -38,11 +41,13 @@ pub struct Config {
     pub listen: String,
     /// A folder for a cache of the households' entries; without it they are kept in memory, some 500 bytes each.
     pub cache: Option<PathBuf>,
+    /// Contacts that one person may open within an hour; who opens more is stopped, and supervisors are told.
+    pub contact_reads_per_hour: u32,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { listen: "127.0.0.1:8080".into(), cache: None }
+        Config { listen: "127.0.0.1:8080".into(), cache: None, contact_reads_per_hour: 120 }
     }
 }
 
@@ -76,7 +81,9 @@ pub async fn run(
     let stop = shutdown.child_token();
     let drained = stop.clone();
     let serve = async {
-        let served = axum::serve(listener, routes).with_graceful_shutdown(async move { drained.cancelled().await }).await;
+        let served = axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(async move { drained.cancelled().await })
+            .await;
         stop.cancel();
         anyhow::Ok(served?)
     };
@@ -113,7 +120,14 @@ async fn open(
     sign_in: Arc<SignIn>,
     audit: Audit,
 ) -> anyhow::Result<Arc<App>> {
-    let reads = tokio::task::spawn_blocking(move || AuditLog::open(&audit.dir, audit::READS, audit.signer)).await??;
+    let budgets = Budgets::new(config.contact_reads_per_hour);
+    let opened = tokio::task::spawn_blocking(move || {
+        let reads = AuditLog::open(&audit.dir, audit::READS, audit.signer)?;
+        let now = time::now();
+        let folded = audit::each_entry(&audit.dir, audit::READS, |entry| budgets.fold(entry, now));
+        folded.map(|()| (reads, budgets)).map_err(|source| AuditError::Io { dir: audit.dir, source })
+    });
+    let (reads, budgets) = opened.await??;
     let store: Box<dyn Store> = match &config.cache {
         Some(dir) => Box::new(SledStore::open(dir)?),
         None => Box::new(MemoryStore::default()),
@@ -134,6 +148,7 @@ async fn open(
         sign_in,
         sessions: http::Sessions::default(),
         reads,
+        budgets,
         in_flight: http::InFlight::default(),
         partitions,
         caught_up: AtomicBool::new(false),

@@ -276,3 +276,17 @@ async fn the_page_needs_nobody_and_runs_nothing_foreign() {
     }
     assert!(bytes < 60_000, "{bytes}");
 }
+
+/// An action id that somebody used at a task is no way to learn that the task is there.
+#[tokio::test]
+async fn somebody_elses_action_is_not_to_be_found_out() {
+    let site = Site::open().await;
+    let task = open_task("h1", "g1");
+    site.shown(&task).await;
+    site.router(vec![task.clone()]).await;
+    let claim = json!({"action_id": "6f1c1f0e-8d3a-4a39-9a53-4d4a5c2b7e11", "action": "claim"});
+    assert_eq!(site.act(W1, &task.task_id, claim.clone()).await.0, 200);
+    assert_eq!(site.act(W2, &task.task_id, claim.clone()).await, site.act(W2, "0123", claim.clone()).await);
+    let (status, body) = site.act(S1, &task.task_id, claim).await;
+    assert_eq!((status, &body["field"]), (400, &json!("action_id")));
+}

@@ -9,15 +9,17 @@ use events::Actor;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::oidc::{Denied, Oidc};
 use crate::tokens_file::TokensFile;
 
 type Hash = [u8; 32];
 
-/// All callers of a site by the hash of their token.
+/// All callers of a site: those of tokens.json by the hash of their token, and those whom an OpenID provider vouches for.
 pub struct SignIn {
     /// By the hash's first 8 bytes. That finding the slot takes a varying time tells nothing: nobody can choose the
     /// hash of a guess, and the guess itself is compared in constant time.
     actors: HashMap<[u8; 8], Vec<(Hash, Arc<Actor>)>>,
+    oidc: Option<Oidc>,
 }
 
 impl SignIn {
@@ -29,12 +31,30 @@ impl SignIn {
             let (slot, hash) = hashed(token.expose());
             actors.entry(slot).or_default().push((hash, Arc::new(actor)));
         }
-        Self { actors }
+        Self { actors, oidc: None }
     }
 
-    /// Whose token this is; `None` for anything else.
+    /// And whoever a provider vouches for.
     #[must_use]
-    pub fn actor(&self, token: &str) -> Option<Arc<Actor>> {
+    pub fn with(self, oidc: Oidc) -> Self {
+        Self { oidc: Some(oidc), ..self }
+    }
+
+    /// Whose token this is, in tokens.json or by the provider's word.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn actor(&self, token: &str) -> Result<Arc<Actor>, Denied> {
+        match (self.local(token), &self.oidc) {
+            (Some(actor), _) => Ok(actor),
+            (None, Some(oidc)) => oidc.actor(token).await,
+            (None, None) => Err(Denied::Unknown),
+        }
+    }
+
+    /// Whose token of tokens.json this is; `None` for anything else.
+    #[must_use]
+    pub fn local(&self, token: &str) -> Option<Arc<Actor>> {
         let (slot, hash) = hashed(token);
         let found = self.actors.get(&slot)?.iter().find(|(known, _)| bool::from(known.ct_eq(&hash)));
         found.map(|(_, actor)| Arc::clone(actor))

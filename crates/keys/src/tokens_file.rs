@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use events::{Actor, Role, Scope, SourceKind};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::files::{self, FileError};
@@ -165,6 +166,21 @@ impl TokensFile {
         #[expect(clippy::expect_used, reason = "lists of texts always have a JSON form")]
         let text = Zeroizing::new(serde_json::to_string_pretty(self).expect("texts are JSON"));
         Ok(files::replace(path, text.as_bytes())?)
+    }
+
+    /// Everybody in one line each: role, name, where, and a short digest that changes with the token and tells nothing of it.
+    #[must_use]
+    pub fn people(&self) -> BTreeSet<String> {
+        let line = |(token, actor): (&Pii<String>, Actor)| {
+            let place = match &actor.role {
+                Role::Source { kinds } => kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(","),
+                Role::Worker { grids: scope } | Role::Supervisor { areas: scope } => scope.to_list().join(","),
+                _ => "-".to_owned(),
+            };
+            let digest = hex::encode(&Sha256::digest(Sha256::digest(token.expose()))[..4]);
+            format!("{} {} {place} {digest}", actor.role.name(), actor.name)
+        };
+        self.actors().map(line).collect()
     }
 
     /// Everybody with their token.

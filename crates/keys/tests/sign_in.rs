@@ -42,10 +42,10 @@ fn everybody_in_an_edited_file_signs_in_with_their_own_role() {
             ("signer-s-token-of-24-cha", "one", Role::Signer),
         ];
         for (token, name, role) in expected {
-            assert_eq!(sign_in.actor(token).as_deref(), Some(&Actor { name: name.to_owned(), role }));
+            assert_eq!(sign_in.local(token).as_deref(), Some(&Actor { name: name.to_owned(), role }));
         }
         for wrong in ["", "source-token-of-24-char", "source-token-of-24-chars ", "Source-token-of-24-chars"] {
-            assert_eq!(sign_in.actor(wrong), None);
+            assert_eq!(sign_in.local(wrong), None);
         }
     }
 }
@@ -71,7 +71,7 @@ fn what_init_writes_reads_back_with_tokens_that_were_never_drawn_before() {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let file = TokensFile::read(&path).unwrap();
         let sign_in = SignIn::new(&file);
-        let named = |token: &str| sign_in.actor(token).map(|actor| (actor.name.clone(), actor.role.clone()));
+        let named = |token: &str| sign_in.local(token).map(|actor| (actor.name.clone(), actor.role.clone()));
         let sources: Vec<_> = file.sources.iter().filter_map(|one| named(one.token.expose())).collect();
         let source = |name: &str, kind| (name.to_owned(), Role::Source { kinds: [kind].into() });
         assert_eq!(

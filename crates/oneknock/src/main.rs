@@ -1,5 +1,6 @@
 //! The one binary: reads the command line, and alone knows all roles. It decides nothing about visits.
 
+mod changes;
 mod cli;
 mod commands;
 mod config;
@@ -9,6 +10,7 @@ mod keyring;
 mod language;
 mod logging;
 mod memory;
+mod oidc;
 mod reconnect;
 mod roles;
 mod site;

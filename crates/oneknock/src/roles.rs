@@ -32,6 +32,8 @@ pub struct Process {
     pub sign_in: Arc<SignIn>,
     /// Folder of this process's caches.
     cache: PathBuf,
+    /// Its place among the site's processes on this machine.
+    slot: usize,
     /// This process among those of this machine, the same after a restart.
     member: String,
     /// Held as long as the process runs.
@@ -44,7 +46,7 @@ impl Process {
         let (slot, lock) = take_slot(&config)?;
         let cache = config.cache_dir.join(slot.to_string());
         let member = format!("{}-{slot}", host_name());
-        Ok(Process { config: Arc::new(config), site, keyring, sign_in, cache, member, _slot: Arc::new(lock) })
+        Ok(Process { config: Arc::new(config), site, keyring, sign_in, cache, slot, member, _slot: Arc::new(lock) })
     }
 
     /// A log for a role to which the order over a broken connection means nothing: it connects again by itself.
@@ -87,7 +89,14 @@ pub async fn gateway(process: Process, listener: TcpListener, stop: Cancellation
     let store = process.store("gateway").await?;
     let identifiers = Table::open(Arc::clone(&process.site.log), topics::IDENTIFIERS, Grouped::over(store)).await?;
     let site = gateway_site(&process.config, &process.site, Arc::clone(&process.keyring)).await?;
-    connectors::gateway::run(site, process.sign_in, identifiers, listener, stop).await
+    let name = match process.slot {
+        0 => audit::LOOKUPS.to_owned(),
+        slot => format!("{}-{slot}", audit::LOOKUPS),
+    };
+    let (dir, signer) = (process.config.audit_dir.clone(), audit::Signer::open(&process.config.keys_dir)?);
+    let log = tokio::task::spawn_blocking(move || audit::AuditLog::open(&dir, &name, signer)).await??;
+    let lookups = connectors::gateway::Lookups::new(log, process.config.lookups_per_hour);
+    connectors::gateway::run(site, process.sign_in, identifiers, lookups, listener, stop).await
 }
 
 /// What the gateway and every source work with.
@@ -107,7 +116,11 @@ pub async fn gateway_site(config: &Arc<Config>, site: &Site, keyring: Arc<Keyrin
 /// The inbox.
 pub async fn inbox(process: Process, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
     let log = process.lasting_log().await?;
-    let settings = inbox::Config { listen: process.config.inbox_listen.clone(), cache: Some(process.cache.join("inbox")) };
+    let settings = inbox::Config {
+        listen: process.config.inbox_listen.clone(),
+        cache: Some(process.cache.join("inbox")),
+        contact_reads_per_hour: process.config.contact_reads_per_hour,
+    };
     let clock = process.config.clock;
     let audit = inbox::Audit { dir: process.config.audit_dir.clone(), signer: audit::Signer::open(&process.config.keys_dir)? };
     let schemas = Arc::clone(&process.site.schemas);

@@ -16,7 +16,7 @@ use eventlog::Log;
 use eventlog::remote::Right;
 use eventlog::schemas::Schemas;
 use events::Actor;
-use keys::{SignIn, bearer};
+use keys::{Denied, SignIn, bearer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::future::IntoFuture;
@@ -108,7 +108,7 @@ fn served_log(served: &Served) -> Router {
             Right::Read => Action::Read,
             Right::Append => Action::Append,
         };
-        tokens.actor(token).is_some_and(|actor| authorize(&actor, Under::Site, &Object::Log, Field::State, action).is_ok())
+        tokens.local(token).is_some_and(|actor| authorize(&actor, Under::Site, &Object::Log, Field::State, action).is_ok())
     };
     eventlog::remote::router(Arc::clone(&served.log), check).layer(middleware::from_fn(from_this_machine))
 }
@@ -139,10 +139,21 @@ impl FromRequestParts<Served> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, served: &Served) -> Result<Caller, Response> {
         let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        header.and_then(bearer).and_then(|token| served.tokens.actor(token)).map(Caller).ok_or_else(|| {
-            let mut answer = problem(StatusCode::UNAUTHORIZED, "expected the bearer token of the ops team or an administrator");
-            answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-            answer
+        let signed_in = match header.and_then(bearer) {
+            Some(token) => served.tokens.actor(token).await,
+            None => Err(Denied::Unknown),
+        };
+        signed_in.map(Caller).map_err(|denied| match denied {
+            Denied::Unknown => {
+                let mut answer = problem(StatusCode::UNAUTHORIZED, "expected the bearer token of the ops team or an administrator");
+                answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+                answer
+            }
+            Denied::Away => {
+                let mut answer = problem(StatusCode::SERVICE_UNAVAILABLE, "the sign-in provider cannot be asked: ask again");
+                answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("10"));
+                answer
+            }
         })
     }
 }

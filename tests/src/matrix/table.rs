@@ -17,6 +17,8 @@ pub enum Endpoint {
     /// The list, also of one grid.
     List(Option<&'static str>),
     Stream,
+    /// Who passed a budget.
+    Notices,
     /// One task, by its place in the world; `None`: one that is not there.
     Detail(Option<usize>),
     Act(Option<usize>),
@@ -72,7 +74,7 @@ const GRIDS: &[(&str, &[&str])] = &[
 const ROLES: &[(&str, &[&str])] = &[
     ("source", &["gateway"]),
     ("worker", &["inbox"]),
-    ("supervisor", &["inbox"]),
+    ("supervisor", &["inbox", "notices"]),
     ("ops", &["report", "tail", "log read"]),
     ("admin", &["report", "tail", "log read", "log append"]),
     ("auditor", &["report", "tail"]),
@@ -90,6 +92,7 @@ fn part(endpoint: &Endpoint) -> &'static str {
     match endpoint {
         Endpoint::Events(_) | Endpoint::SentStatus | Endpoint::AbsentStatus | Endpoint::Lookup => "gateway",
         Endpoint::Me | Endpoint::List(_) | Endpoint::Stream | Endpoint::Detail(_) | Endpoint::Act(_) => "inbox",
+        Endpoint::Notices => "notices",
         Endpoint::Report(_) => "report",
         Endpoint::Tail(_) => "tail",
         Endpoint::LogRead(_) => "log read",

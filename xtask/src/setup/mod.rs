@@ -7,6 +7,7 @@ mod classes;
 mod debian;
 mod java;
 mod jvm;
+mod oidc;
 mod openbao;
 
 use crate::parts::{self, Parts};
@@ -47,6 +48,7 @@ pub fn all() -> Result<Parts> {
         ("apicurio", || jvm::apicurio().map(|path| Some((parts::APICURIO, path)))),
         ("chromium", || browser::chromium().map(|path| Some((parts::CHROMIUM, path)))),
         ("playwright", || browser::playwright().map(|path| Some((parts::PLAYWRIGHT, path)))),
+        ("oidc", || oidc::provider().map(|path| Some((parts::OIDC, path)))),
         ("checkers", checkers::all),
         ("openbao", || openbao::server().map(|path| Some((parts::OPENBAO, path)))),
     ];

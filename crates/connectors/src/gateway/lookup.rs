@@ -23,7 +23,7 @@ const KINDS: [IdentifierKind; 5] =
 
 /// Resolves one identifier alone and asks for a cover of its household, or of the traveller that it is.
 pub async fn screening(State(gateway): Shared, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Json<Value>, Problem> {
-    let source = sign_in::caller(&gateway.sign_in, &headers, &Object::Screening, Action::Read)?;
+    let source = sign_in::caller(&gateway.sign_in, &headers, &Object::Screening, Action::Read).await?;
     let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(super::body::Media::parse);
     if media != Some(super::body::Media::Json) {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected application/json"));
@@ -34,6 +34,7 @@ pub async fn screening(State(gateway): Shared, headers: HeaderMap, body: Result<
         NotTaken::Refused(refusal) => refused(refusal),
         NotTaken::KeysAway => Problem::keys_away(),
     })?;
+    gateway.lookups.record(&source, &mandate, &identifier).await?;
     let link = link(&gateway, &identifier).await;
     let place = resolve::resolve(&[identifier], None, |_| link.as_ref().map(Cow::Borrowed));
     let until = gateway.followed.covers.until(&household_key(&mandate, &place), identifier.token);

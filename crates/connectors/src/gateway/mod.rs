@@ -8,6 +8,7 @@ mod covers;
 mod documents;
 mod follow;
 mod lookup;
+mod lookups;
 mod memory;
 mod post;
 mod problem;
@@ -22,13 +23,15 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use budget::Budget;
 use domain::Clock;
-use eventlog::Log;
 use eventlog::schemas::Schemas;
 use eventlog::table::{Small, Table};
-use events::Mandate;
+use eventlog::{Append, Headers, Log};
 use events::time::DAY_MS;
+use events::topics::{AUDIT, partition_of};
+use events::{AuditCheckpoint, Mandate};
 use follow::Followed;
 use keys::{Keyring, SignIn};
+pub use lookups::Lookups;
 use problem::Problem;
 use serde::Deserialize;
 use std::future::IntoFuture;
@@ -55,11 +58,13 @@ pub struct Config {
     pub max_age_days: u32,
     /// Events further ahead are `in_future`, in minutes; 0: no limit.
     pub max_future_minutes: u32,
+    /// Questions about screenings that one source may ask within an hour.
+    pub lookups_per_hour: u32,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), max_age_days: 30, max_future_minutes: 10 }
+        Config { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), max_age_days: 30, max_future_minutes: 10, lookups_per_hour: 3_600 }
     }
 }
 
@@ -102,6 +107,7 @@ struct Gateway {
     site: Site,
     sign_in: Arc<SignIn>,
     identifiers: Arc<Table>,
+    lookups: Lookups,
     followed: Followed,
     budget: Arc<Budget>,
     appender: Arc<Appender>,
@@ -118,6 +124,7 @@ pub async fn run(
     site: Site,
     sign_in: Arc<SignIn>,
     identifiers: Arc<Table>,
+    lookups: Lookups,
     listener: tokio::net::TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -125,7 +132,8 @@ pub async fn run(
     let follower = follow::follow(Arc::clone(&site.log), Arc::clone(&site.schemas), site.partitions, followed.clone(), shutdown.clone());
     let follower = tokio::spawn(follower);
     let appender = Arc::new(Appender::new(Arc::clone(&site.connect)));
-    let gateway = Arc::new(Gateway { site, sign_in, identifiers, followed, budget: Arc::default(), appender });
+    let gateway = Arc::new(Gateway { site, sign_in, identifiers, lookups, followed, budget: Arc::default(), appender });
+    let heads = tokio::spawn(publish_heads(Arc::clone(&gateway), shutdown.clone()));
     let served = axum::serve(listener, router(gateway)).with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future();
     tokio::pin!(served);
     tokio::select! {
@@ -136,7 +144,20 @@ pub async fn run(
     }
     shutdown.cancel();
     follower.await?;
+    heads.await?;
     Ok(())
+}
+
+/// Publishes the signed heads of the log of questions.
+async fn publish_heads(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let append = |key: String, note: String| {
+        let partition = partition_of(key.as_bytes(), gateway.site.partitions);
+        let value = gateway.site.schemas.codec().encode(&AuditCheckpoint { note });
+        let record = Append { topic: AUDIT.into(), partition, key: key.into(), value: Some(value.into()), headers: Headers::new() };
+        let appender = Arc::clone(&gateway.appender);
+        async move { appender.append(vec![record]).await.is_ok() }
+    };
+    audit::publish(&gateway.lookups.log, stop.cancelled(), append).await;
 }
 
 fn router(gateway: Arc<Gateway>) -> Router {

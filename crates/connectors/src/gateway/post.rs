@@ -68,7 +68,7 @@ pub async fn events(State(gateway): Shared, path: Result<Path<String>, PathRejec
     let (head, body) = request.into_parts();
     let mut body = body.into_data_stream();
     let kind = path.ok().and_then(|Path(name)| kind_of(&name));
-    let source = sign_in::caller(&gateway.sign_in, &head.headers, &Object::Arrival(kind), Action::Append);
+    let source = sign_in::caller(&gateway.sign_in, &head.headers, &Object::Arrival(kind), Action::Append).await;
     let is_known = source.is_ok();
     let taken = match source {
         Ok(source) => take(&gateway, source, kind, &head.headers, &mut body).await,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 /// The newest event of the source's id, under whichever mandate.
 pub async fn event(State(gateway): Shared, headers: HeaderMap, path: Result<Path<String>, PathRejection>) -> Result<Json<Value>, Problem> {
-    let source = sign_in::caller(&gateway.sign_in, &headers, &Object::ArrivalStatus, Action::Read)?;
+    let source = sign_in::caller(&gateway.sign_in, &headers, &Object::ArrivalStatus, Action::Read).await?;
     let unknown = || Problem::not_found("no event of this id in the last 28 days");
     let Path(id) = path.map_err(|_| unknown())?;
     let id = intake::bounded_text(&id, "id", intake::ID_CHARS_MAX).ok().flatten().ok_or_else(unknown)?;

@@ -22,6 +22,7 @@ pub struct TestSite {
     pub dir: tempfile::TempDir,
     pub site: Site,
     pub tokens: TokensFile,
+    pub lookups_per_hour: u32,
     /// While set, no handle for appending can be opened.
     pub is_away: Arc<AtomicBool>,
 }
@@ -68,7 +69,7 @@ impl TestSite {
             Box::pin(async move { if is_away { Err(eventlog::LogError::Away("test".into())) } else { Ok(log) } })
         });
         let site = Site { log, connect, schemas, keyring, mandates, rules: config.rules(clock), partitions: PARTITIONS };
-        TestSite { dir, site, tokens: TokensFile::draw(), is_away }
+        TestSite { dir, site, tokens: TokensFile::draw(), lookups_per_hour: config.lookups_per_hour, is_away }
     }
 
     pub async fn put(&self, topic: &str, key: &str, value: Option<Vec<u8>>) {
@@ -82,11 +83,26 @@ impl TestSite {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let sign_in = Arc::new(SignIn::new(&self.tokens));
-        let running = tokio::spawn(gateway::run(self.site.clone(), sign_in, identifiers, listener, shutdown.clone()));
+        let running = tokio::spawn(gateway::run(self.site.clone(), sign_in, identifiers, self.lookups(), listener, shutdown.clone()));
         let tokens = self.tokens.sources.iter().map(|source| source.token.expose().clone()).collect();
         let gateway = Gateway { url, tokens, shutdown, running, client: reqwest::Client::new() };
         eventually(|| async { gateway.get("/readyz").await.0 == 200 }).await;
         gateway
+    }
+
+    /// Each gateway of the site has a log of its own, as each process has.
+    fn lookups(&self) -> gateway::Lookups {
+        let name = |number| if number == 0 { audit::LOOKUPS.to_owned() } else { format!("{}-{number}", audit::LOOKUPS) };
+        let signer = || audit::Signer::open(&self.dir.path().join("keys")).unwrap();
+        let log = (0..8).find_map(|number| audit::AuditLog::open(&self.dir.path().join("audit"), &name(number), signer()).ok());
+        gateway::Lookups::new(log.unwrap(), self.lookups_per_hour)
+    }
+
+    /// What is written down of questions.
+    pub fn asked(&self) -> Vec<Value> {
+        let mut asked = Vec::new();
+        audit::each_entry(&self.dir.path().join("audit"), audit::LOOKUPS, |entry| asked.push(entry.clone())).unwrap();
+        asked
     }
 
     /// All records of a topic, in the order of its partitions.

@@ -3,6 +3,7 @@
 //! It must not know Avro or Kafka. What a request means stands in one file per kind; who may do it in `entitled.rs`.
 
 mod actions;
+mod notices;
 mod page;
 mod problem;
 mod request;
@@ -58,6 +59,8 @@ pub fn routes(inbox: Inbox) -> Router {
         .route("/v1/tasks/stream", get(stream::stream))
         .route("/v1/tasks/{id}", get(tasks::detail))
         .route("/v1/tasks/{id}/actions", post(actions::act))
+        .route("/v1/notices", get(notices::list))
+        .route("/v1/notices/{id}/unlock", post(notices::unlock))
         .route("/sign-in", get(sign_in::by_link).post(sign_in::by_form))
         .route("/sign-out", post(sign_in::out))
         .layer(middleware::from_fn(never_stored));

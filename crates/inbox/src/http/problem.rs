@@ -41,6 +41,17 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "there is no such task among yours")
     }
 
+    /// 404: absent, or not yours; the two look alike.
+    pub fn no_notice() -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "there is no such notice among yours")
+    }
+
+    /// 429: too much was asked for; when to come again.
+    pub fn later(detail: &'static str, ms: i64) -> Problem {
+        let seconds = u32::try_from(ms.max(0).unsigned_abs().div_ceil(1000)).unwrap_or(u32::MAX);
+        Problem { retry_after_s: Some(seconds), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
     /// 409, with the task as it now is.
     pub fn conflict(task: Value) -> Problem {
         Problem { task: Some(task), ..Problem::new(StatusCode::CONFLICT, "another action came first, or this one is not allowed now") }

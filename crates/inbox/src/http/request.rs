@@ -11,6 +11,8 @@ use std::collections::HashMap;
 
 /// The most characters of a note.
 const NOTE_CHARS_MAX: usize = 2000;
+/// The most characters of a reason.
+const REASON_CHARS_MAX: usize = 200;
 /// Tasks in a page where nothing is asked for, and at most.
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 500;
@@ -40,6 +42,15 @@ pub fn list_query(mut query: HashMap<String, String>) -> Result<ListQuery, Probl
         }
     };
     Ok(ListQuery { state: take("state"), grid: take("grid"), list: take("list"), limit, after: take("after") })
+}
+
+/// `reason=`: why somebody opens a contact, in a few words of their own. It goes into the log of reads, and nowhere else.
+pub fn reason(mut query: HashMap<String, String>) -> Result<Option<String>, Problem> {
+    let reason = query.remove("reason").map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX || reason.chars().any(char::is_control)) {
+        return Err(Problem::field("reason", "expected at most 200 characters, in one line"));
+    }
+    Ok(reason)
 }
 
 /// `list=`; none is all.

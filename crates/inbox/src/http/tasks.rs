@@ -4,7 +4,7 @@ use super::Ready;
 use super::problem::Problem;
 use super::request::{self, ListQuery, list_query, states};
 use crate::answer::{Depth, Item};
-use crate::app::{App, Asked};
+use crate::app::{App, Asked, LockedMs};
 use crate::cursor::{self, After, Cursor, Page};
 use crate::entitled::Viewer;
 use crate::feed;
@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Clock;
 use domain::authorize::{Action, Field};
+use events::TaskState;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -157,11 +158,27 @@ fn tag(viewer: &Viewer, items: &[Item], next: Option<&str>, mandates: &[String])
     HeaderValue::from_str(&format!("W/\"{}\"", hex::encode(&digest.finalize()[..12]))).unwrap_or(HeaderValue::from_static("W/\"\""))
 }
 
-pub(super) async fn detail(Ready(app): Ready, viewer: Viewer, path: Result<Path<String>, PathRejection>) -> Result<Json<Value>, Problem> {
+/// One task with its contact: a read with a reason, and one of so many an hour.
+pub(super) async fn detail(
+    Ready(app): Ready,
+    viewer: Viewer,
+    path: Result<Path<String>, PathRejection>,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(query) = query.map_err(|_| Problem::field("query", "expected name=value, percent-encoded"))?;
+    let reason = request::reason(query)?;
     let Path(task_id) = path.map_err(|_| Problem::no_task())?;
     let task = app.view.read().of_task(&task_id).map(|(_, task)| Arc::clone(task));
     let item = task.and_then(|task| own(&app, &viewer, &task, &task_id, Field::Contact)).ok_or_else(Problem::no_task)?;
-    let mut answer = app.answer(&viewer, "detail", Depth::Everything, &[item]).await?;
+    let mut reason = reason.as_deref().unwrap_or("none given");
+    if let Item::Whole { task, .. } = &item {
+        if reason == "none given" && !viewer.is_supervisor() && matches!(task.state, TaskState::Open | TaskState::Claimed) {
+            reason = "visit";
+        }
+        let locked = "more contacts were opened within an hour than a visit needs: your supervisor sees this and can let you go on";
+        app.spend(&viewer, task, now()).await?.map_err(|LockedMs(ms)| Problem::later(locked, ms))?;
+    }
+    let mut answer = app.answer(&viewer, "detail", Depth::Everything { reason }, &[item]).await?;
     answer.pop().map(Json).ok_or_else(Problem::no_task)
 }
 

@@ -25,6 +25,8 @@ pub const W1: &str = "worker-one-token-000000001";
 pub const W2: &str = "worker-two-token-000000002";
 pub const S1: &str = "supervisor-token-000000003";
 pub const ALL: &str = "supervisor-of-all-0000004";
+/// Supervisor of 330999.
+pub const S9: &str = "supervisor-token-00000006";
 pub const OPS: &str = "operations-token-000000005";
 pub const WAIT: Duration = Duration::from_secs(20);
 
@@ -38,6 +40,8 @@ pub struct Site {
     stop: CancellationToken,
     run: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
     clock: Clock,
+    /// What the inbox is started with.
+    pub config: inbox::Config,
 }
 
 impl Site {
@@ -57,7 +61,8 @@ impl Site {
         prepare(&dir.path().join("audit"));
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let stop = CancellationToken::new();
-        let mut site = Site { base: String::new(), log, schemas, keyring, http, dir, stop, run: None, clock };
+        let mut site =
+            Site { base: String::new(), log, schemas, keyring, http, dir, stop, run: None, clock, config: inbox::Config::default() };
         site.mandate(MandateState::Open, 1).await;
         for (grid, division) in [("g1", "330106"), ("g2", "330106"), ("g9", "330999")] {
             let entry = GridEntry {
@@ -80,7 +85,7 @@ impl Site {
         self.base = format!("http://{}", listener.local_addr().unwrap());
         self.stop = CancellationToken::new();
         self.run = Some(tokio::spawn(inbox::run(
-            inbox::Config::default(),
+            self.config.clone(),
             self.clock,
             Arc::clone(&self.log),
             Arc::clone(&self.schemas),
@@ -302,7 +307,7 @@ fn tokens() -> TokensFile {
     };
     TokensFile {
         workers: vec![worker("w1", "g1", W1), worker("w2", "g2", W2)],
-        supervisors: vec![supervisor("s1", "330106", S1), supervisor("s0", "*", ALL)],
+        supervisors: vec![supervisor("s1", "330106", S1), supervisor("s0", "*", ALL), supervisor("s9", "330999", S9)],
         ops: vec![keys::Entry { name: "ops".into(), token: Pii::new(OPS.into()) }],
         ..TokensFile::default()
     }

@@ -155,6 +155,7 @@ schema_registry = ""               # Confluent-compatible URL; empty: built-in i
 listen = "127.0.0.1:8081"          # for agencies; put TLS in front
 max_age_days = {max_age_days:<19} # older events are too_old; 0: no limit
 max_future_minutes = {max_future_minutes:<13} # from further ahead: in_future; 0: no limit
+lookups_per_hour = 3600            # questions about screenings that one source may ask within an hour
 
 [router]
 clock = {clock:<26} # "wall": the log's time of append; "events": observed_at, for replays and historic files
@@ -162,6 +163,7 @@ cache = "./cache"                  # may be deleted at any time
 
 [inbox]
 listen = "127.0.0.1:8080"          # for grid workers; put TLS in front
+contact_reads_per_hour = 120       # contacts that one person may open within an hour; who opens more is stopped, and supervisors see it
 
 [ops]
 listen = "127.0.0.1:8082"          # metrics, health, reports; on the embedded log also for this site's other commands
@@ -180,6 +182,9 @@ dir = "./audit"                    # who opened whose address and contact
 
 [auth]
 tokens = "./tokens.json"
+# [auth.oidc]                      # and whoever this OpenID provider vouches for
+# issuer = "https://id.example"
+# audience = "oneknock"
 
 # One table for each source that `oneknock connect --source NAME` reads.
 # [sources.toll]

@@ -1,11 +1,13 @@
 //! `oneknock run`: the roles of a site in one process, until SIGTERM. Everything is parsed before anything opens, every port is bound
 //! before anything is said to be ready, and what is under way is finished before it ends.
 
+use crate::changes;
 use crate::cli::Role;
 use crate::commands::{ops, policy};
 use crate::config::{self, Config, LogKind};
 use crate::failure::Failure;
 use crate::language::Language;
+use crate::oidc;
 use crate::roles::{self, Process};
 use crate::{keyring, site};
 use ::ops::metrics::{self, Metrics};
@@ -13,6 +15,7 @@ use eventlog::table::Small;
 use events::topics;
 use events::{Mandate, Policy};
 use keys::{Keyring, SignIn};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +35,8 @@ pub struct Parsed {
     pub config: Config,
     /// Who may sign in: hashes only.
     pub sign_in: Arc<SignIn>,
+    /// Who stands in tokens.json, to see what has changed there.
+    people: BTreeSet<String>,
     /// The mandates' keys.
     pub keyring: Arc<Keyring>,
     mandate: Option<Mandate>,
@@ -41,7 +46,12 @@ pub struct Parsed {
 /// Reads all files of a site.
 pub fn parse(path: &Path) -> Result<Parsed, Failure> {
     let config = config::load(path)?;
-    let sign_in = Arc::new(SignIn::new(&site::tokens(&config)?));
+    let tokens = site::tokens(&config)?;
+    let (sign_in, people) = (SignIn::new(&tokens), tokens.people());
+    let sign_in = Arc::new(match &config.oidc {
+        Some(oidc) => sign_in.with(oidc::provider(oidc)?),
+        None => sign_in,
+    });
     let keyring = keyring::open(&config)?;
     let read = |key: &str, path: &Path| {
         std::fs::read_to_string(path).map_err(|error| Failure::file(&config.file, format!("{key}: {}: {error}", path.display())))
@@ -64,13 +74,14 @@ pub fn parse(path: &Path) -> Result<Parsed, Failure> {
             format!("keys.file: expected the keys of mandate {id}: put its file back from a copy; nothing else opens what they sealed");
         return Err(Failure::file(&config.keys_dir, what));
     }
-    Ok(Parsed { config, sign_in, keyring, mandate, policy })
+    Ok(Parsed { config, sign_in, people, keyring, mandate, policy })
 }
 
 impl Parsed {
     /// Makes sure that the log has the site's topics, and a mandate and a policy.
     pub async fn prepare(&self, site: &site::Site) -> Result<(), Failure> {
         site::create_topics(&site.log, self.config.log.partitions).await?;
+        changes::sign_in(&self.config, site, &self.people).await?;
         Ok(site::publish_first(site, self.mandate.as_ref(), self.policy.as_ref()).await?)
     }
 }

@@ -1,6 +1,6 @@
 //! The file's own shape, its defaults, and the checks that serde does not make.
 
-use super::{Config, KeysKind, LogConfig, LogKind};
+use super::{Config, KeysKind, LogConfig, LogKind, OidcConfig};
 use crate::failure::Failure;
 use connectors::sources;
 use connectors::sources::files::{self, Format};
@@ -61,11 +61,12 @@ struct GatewaySection {
     listen: String,
     max_age_days: i64,
     max_future_minutes: i64,
+    lookups_per_hour: i64,
 }
 
 impl Default for GatewaySection {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8081".into(), max_age_days: 30, max_future_minutes: 10 }
+        Self { listen: "127.0.0.1:8081".into(), max_age_days: 30, max_future_minutes: 10, lookups_per_hour: 3_600 }
     }
 }
 
@@ -94,11 +95,12 @@ impl Default for RouterSection {
 #[serde(deny_unknown_fields, default)]
 struct InboxSection {
     listen: String,
+    contact_reads_per_hour: i64,
 }
 
 impl Default for InboxSection {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".into() }
+        Self { listen: "127.0.0.1:8080".into(), contact_reads_per_hour: 120 }
     }
 }
 
@@ -221,11 +223,19 @@ impl Default for AuditSection {
 #[serde(deny_unknown_fields, default)]
 struct AuthSection {
     tokens: String,
+    oidc: Option<OidcSection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OidcSection {
+    issuer: String,
+    audience: String,
 }
 
 impl Default for AuthSection {
     fn default() -> Self {
-        Self { tokens: "./tokens.json".into() }
+        Self { tokens: "./tokens.json".into(), oidc: None }
     }
 }
 
@@ -256,12 +266,14 @@ impl File {
             gateway_listen: check.address("gateway.listen", &self.gateway.listen, "127.0.0.1:8081")?,
             max_age_days: check.number("gateway.max_age_days", self.gateway.max_age_days, 0, 36_500)?,
             max_future_minutes: check.number("gateway.max_future_minutes", self.gateway.max_future_minutes, 0, 52_560_000)?,
+            lookups_per_hour: check.number("gateway.lookups_per_hour", self.gateway.lookups_per_hour, 0, 1_000_000)?,
             clock: match self.router.clock {
                 ClockName::Wall => Clock::Wall,
                 ClockName::Events => Clock::Events,
             },
             cache_dir: check.path("router.cache", &self.router.cache)?,
             inbox_listen: check.address("inbox.listen", &self.inbox.listen, "127.0.0.1:8080")?,
+            contact_reads_per_hour: check.number("inbox.contact_reads_per_hour", self.inbox.contact_reads_per_hour, 0, 1_000_000)?,
             ops_listen: check.address("ops.listen", &self.ops.listen, "127.0.0.1:8082")?,
             mandate: check.optional_path(&self.site.mandate),
             policy: check.optional_path(&self.site.policy),
@@ -272,6 +284,7 @@ impl File {
             keys_kind: check.keys(&self.keys)?,
             audit_dir: check.path("audit.dir", &self.audit.dir)?,
             tokens: check.path("auth.tokens", &self.auth.tokens)?,
+            oidc: self.auth.oidc.map(|section| check.oidc(section)).transpose()?,
         })
     }
 }
@@ -309,6 +322,22 @@ impl Check<'_> {
     fn address(&self, key: &str, value: &str, example: &str) -> Result<String, Failure> {
         self.that(key, &format!("an address and a port, such as {example}"), is_address(value))?;
         Ok(value.to_owned())
+    }
+
+    fn oidc(&self, OidcSection { issuer, audience }: OidcSection) -> Result<OidcConfig, Failure> {
+        // In clear only on this machine: whoever stands between could hand in keys of their own.
+        let on_this_machine = ["http://127.0.0.1", "http://localhost", "http://[::1]"]
+            .iter()
+            .any(|start| issuer.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])));
+        self.that(
+            "auth.oidc.issuer",
+            "an https:// URL, as the provider writes it in its tokens",
+            on_this_machine || issuer.starts_with("https://"),
+        )?;
+        let built = !issuer.starts_with("https://") || cfg!(feature = "tls");
+        self.that("auth.oidc.issuer", "a program built with --features tls, to ask it", built)?;
+        self.that("auth.oidc.audience", "the audience of this site's access tokens", !audience.is_empty())?;
+        Ok(OidcConfig { issuer, audience })
     }
 
     fn path(&self, key: &str, value: &str) -> Result<PathBuf, Failure> {

@@ -30,12 +30,16 @@ pub struct Config {
     pub max_age_days: u32,
     /// Events from further ahead are refused; 0: no limit.
     pub max_future_minutes: u32,
+    /// Questions about screenings that one source may ask within an hour.
+    pub lookups_per_hour: u32,
     /// What "now" is.
     pub clock: Clock,
     /// The router's caches, which may be deleted at any time.
     pub cache_dir: PathBuf,
     /// Address of the inbox.
     pub inbox_listen: String,
+    /// Contacts that one person may open within an hour.
+    pub contact_reads_per_hour: u32,
     /// Address of the ops listener.
     pub ops_listen: String,
     /// The mandate that `init` wrote.
@@ -56,6 +60,8 @@ pub struct Config {
     pub audit_dir: PathBuf,
     /// The local sign-in.
     pub tokens: PathBuf,
+    /// Who vouches for others.
+    pub oidc: Option<OidcConfig>,
 }
 
 impl Config {
@@ -66,6 +72,15 @@ impl Config {
             _ => PathBuf::from("."),
         }
     }
+}
+
+/// An OpenID provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OidcConfig {
+    /// As its tokens name it.
+    pub issuer: String,
+    /// For whom tokens of this site are.
+    pub audience: String,
 }
 
 /// Where topics live.
@@ -126,6 +141,9 @@ fn environment() -> Env {
         if let Some(property) = key.strip_prefix("log_kafka_") {
             return format!("log.kafka.{}", property.replace('_', ".")).into();
         }
+        if let Some(key) = key.strip_prefix("auth_oidc_") {
+            return format!("auth.oidc.{key}").into();
+        }
         match key.strip_prefix("sources_").and_then(|rest| rest.rsplit_once('_')) {
             Some((source, key)) => format!("sources.{source}.{key}").into(),
             None => key.replacen('_', ".", 1).into(),
@@ -161,6 +179,7 @@ mod tests {
         ("[gateway]\nmax_age_days = -1", &["gateway.max_age_days", "0"]),
         ("[gateway]\nmax_future_minutes = 1.5", &["gateway.max_future_minutes", "integer"]),
         ("[router]\nclock = \"sun\"", &["router.clock", "wall", "events"]),
+        ("[inbox]\ncontact_reads_per_hour = -1", &["inbox.contact_reads_per_hour", "0 to 1000000"]),
         ("[inbox]\nlisten = \"here:99999\"", &["inbox.listen", "127.0.0.1:8080"]),
         ("[ops]\nlisten = 8082", &["ops.listen", "string"]),
         ("[policy]\nvisits_max = -1", &["policy.visits_max", "0 to 1000000000"]),
@@ -183,6 +202,9 @@ mod tests {
         ("[keys]\nkind = \"transit\"\naddress = \"http://keys.example:8200\"", &["keys.address", "https://"]),
         ("[keys]\nkind = \"transit\"\naddress = \"http://127.0.0.1@keys.example\"", &["keys.address", "https://"]),
         ("[keys]\nkind = \"transit\"\naddress = \"https://k\"\nmount = \"a b\"", &["keys.mount", "transit"]),
+        ("[auth.oidc]\nissuer = \"https://id\"", &["auth.oidc.audience", "missing"]),
+        ("[auth.oidc]\nissuer = \"http://id.example\"\naudience = \"a\"", &["auth.oidc.issuer", "https://"]),
+        ("[auth.oidc]\nissuer = \"http://127.0.0.1.example\"\naudience = \"a\"", &["auth.oidc.issuer", "https://"]),
         ("[auth]\ntokens = \"\"", &["auth.tokens", "path"]),
         ("[log\nkind", &["line 1"]),
     ];

@@ -5,6 +5,7 @@ mod visits;
 mod what_if;
 mod words;
 
+use crate::changes;
 use crate::cli;
 use crate::commands::init;
 use crate::config;
@@ -73,6 +74,8 @@ pub async fn apply(config: &Path, path: &Path, yes: bool, lang: Option<Language>
             return Err(Failure::Failed(anyhow::anyhow!(words::too_many(&report, config.visits_max, language))));
         }
     }
+    let change = json!({"id": topics::POLICY_KEY, "version": policy.version, "before": newest});
+    changes::record(&config, &site, "policy", change).await?;
     site::publish(&site, topics::POLICIES, topics::POLICY_KEY, &policy).await?;
     print(&words::in_force(&policy, language))
 }
