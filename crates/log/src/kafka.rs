@@ -12,6 +12,7 @@ mod append;
 mod config;
 mod context;
 mod member;
+mod queue;
 mod read;
 
 pub use config::KafkaConfig;
@@ -62,11 +63,11 @@ impl Log for KafkaLog {
         self.admin.topics().await
     }
 
-    /// As the trait says. Copies the records into the producer's memory (128 MiB at most); where that is full it holds the calling thread
-    /// until there is room again or the handle ends, so callers keep less than that under way.
+    /// As the trait says. The producer's thread copies the records into the producer's memory, which has room for so many; the others wait
+    /// as they came, so callers keep a bounded number under way.
     fn append(&self, records: Vec<Append>) -> Acknowledgement {
         match self.admin.check(&records) {
-            Ok(()) => self.appender.append(&records),
+            Ok(()) => self.appender.append(records),
             Err(error) => futures::future::ready(Err(error)).boxed(),
         }
     }

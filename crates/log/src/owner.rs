@@ -434,6 +434,10 @@ impl<L: Logic> Owner<L> {
     }
 
     fn tick(&mut self, clock: i64, commands: &mut Vec<Command>) {
+        if self.clock == 0 {
+            // What was just loaded needs no snapshot.
+            self.saved_at = clock;
+        }
         self.clock = clock;
         if self.phase != Phase::Active {
             return;

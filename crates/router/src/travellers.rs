@@ -234,15 +234,14 @@ impl Travellers {
     }
 
     /// The table may say another place than the record.
-    fn look_again(&mut self, key: &str, desk: &mut Desk<'_>) {
-        let Some(mut traveller) = self.load(key, desk) else { return };
+    fn look_again(&mut self, key: &str, traveller: &mut Traveller, desk: &mut Desk<'_>) {
         if traveller.leaving {
             return;
         }
-        let place = self.place_of(&traveller);
-        if let Some(message) = traveller::table_says(&mut traveller, &place, Millis(desk.now)) {
-            self.store(key, &traveller, desk);
-            self.send(key, &traveller, message, desk);
+        let place = self.place_of(traveller);
+        if let Some(message) = traveller::table_says(traveller, &place, Millis(desk.now)) {
+            self.store(key, traveller, desk);
+            self.send(key, traveller, message, desk);
         }
     }
 }
@@ -252,13 +251,14 @@ impl Logic for Travellers {
         self.begin();
         let keys: Vec<Arc<str>> = desk.keys().cloned().collect();
         for key in keys {
-            let Some(traveller) = self.load(&key, desk) else { continue };
+            let Some(mut traveller) = self.load(&key, desk) else { continue };
             self.remember(&key, &traveller.identifiers);
-            self.look_again(&key, desk);
-            // What stood in the record before is sent again; what was written just now is sent already.
-            if let Some(message) = traveller::again(&traveller, Millis(desk.now)) {
+            // What stood in the record before is sent again; what is written now is sent already.
+            let (was_leaving, again) = (traveller.leaving, traveller::again(&traveller, Millis(desk.now)));
+            self.look_again(&key, &mut traveller, desk);
+            if let Some(message) = again {
                 self.send(&key, &traveller, message, desk);
-                if !traveller.leaving {
+                if !was_leaving {
                     desk.await_delivery(&key, traveller.version);
                 }
             }
@@ -284,8 +284,10 @@ impl Logic for Travellers {
         self.begin();
         for key in keys {
             let Some(token) = key.get(..32).and_then(|token| token.parse::<Token>().ok()) else { continue };
-            for traveller in self.by_token.get(&token).cloned().unwrap_or_default() {
-                self.look_again(&traveller, desk);
+            for key in self.by_token.get(&token).cloned().unwrap_or_default() {
+                if let Some(mut traveller) = self.load(&key, desk) {
+                    self.look_again(&key, &mut traveller, desk);
+                }
             }
         }
     }

@@ -99,13 +99,13 @@ impl Admin {
     /// # Errors
     /// [`LogError::NoTopic`]; [`LogError::Refused`] for a record that is too large for its topic.
     pub(super) fn check(&self, records: &[Append]) -> Result<(), LogError> {
-        let mut last: Option<(&str, i32, Known)> = None;
+        let mut last: Option<(&str, Known)> = None;
         for record in records {
             let known = match last {
-                Some((topic, partition, known)) if topic == record.topic && partition == record.partition => known,
+                Some((topic, known)) if topic == record.topic && (0..known.partitions).contains(&record.partition) => known,
                 _ => self.check_partition(&record.topic, record.partition)?,
             };
-            last = Some((&record.topic, record.partition, known));
+            last = Some((&record.topic, known));
             let (bytes, most) = (size(record), known.record_bytes_max);
             if bytes > most {
                 return Err(LogError::Refused(format!("a record of {bytes} bytes for {}: at most {most}", record.topic)));

@@ -1,8 +1,11 @@
 //! Appending: one producer, one answer per batch. Order is the order of calls; a handle ends at the first failure (see `kafka.rs`).
 //!
-//! A record costs one lock and one look at sixteen bytes or so on its way back: no future, channel or allocation of its own.
+//! A record costs one lock and one look at sixteen bytes or so on its way back: no future, channel or allocation of its own. One thread
+//! hands records over and takes their reports, so that what librdkafka allocates for each is freed where it was allocated, while it is
+//! still in the processor's cache.
 
 use super::config::KafkaConfig;
+use super::queue::Reports;
 use super::{context, sorted};
 use crate::{Acknowledgement, Append, Appended, LogError};
 use futures::FutureExt;
@@ -15,56 +18,127 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// How often the thread that serves deliveries looks at the time and at whether it should end.
+/// How often the producer's thread looks at the time.
 const SERVE: Duration = Duration::from_millis(100);
-/// How long an append waits before it looks again for room in the producer's memory.
+/// How long it waits for reports, and so for room in the producer's memory, before it looks again.
 const ROOM: Duration = Duration::from_millis(1);
+/// It looks for reports after so many records.
+const LOOK_EVERY: usize = 64;
 
 type Answer = Result<Vec<Appended>, LogError>;
 
 pub(super) struct Appender {
     producer: Arc<BaseProducer<Deliveries>>,
-    // Held while a batch is handed over: the order of calls is the order in every partition.
-    order: Mutex<()>,
-    stop: Arc<AtomicBool>,
+    // Held while a batch is numbered and ordered: the order of calls is the order in every partition.
+    orders: Mutex<mpsc::Sender<Order>>,
+}
+
+/// What the producer's thread is told.
+enum Order {
+    /// Hand these over; the number of the first one.
+    Append(usize, Vec<Append>),
+    /// There are reports.
+    Look,
+    /// The handle is dropped: end when all is answered.
+    Stop,
 }
 
 impl Appender {
     pub(super) fn open(config: &KafkaConfig) -> Result<Appender, LogError> {
         let deliveries = Deliveries { timeout: config.delivery_timeout()?, state: Mutex::default() };
         let producer = BaseProducer::from_config_and_context(&config.producer(), deliveries).map_err(|error| sorted(&error))?;
-        let (producer, stop) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
-        let (served, stopped) = (Arc::clone(&producer), Arc::clone(&stop));
-        let thread = std::thread::Builder::new().name("kafka deliveries".into());
+        let producer = Arc::new(producer);
+        let (orders, ordered) = mpsc::channel();
+        let (woken, wake) = (Arc::new(AtomicBool::new(false)), orders.clone());
+        let flag = Arc::clone(&woken);
+        let reports = Reports::of(&producer, move || {
+            if !flag.swap(true, Ordering::AcqRel) {
+                let _ = wake.send(Order::Look);
+            }
+        });
+        let thread = Thread { reports, woken, producer: Arc::clone(&producer) };
         // The thread owns the last reference: closing a producer can take long, and nobody waits for it.
-        thread.spawn(move || serve(&served, &stopped)).map_err(|error| LogError::Away(error.to_string()))?;
-        Ok(Appender { producer, order: Mutex::new(()), stop })
+        let builder = std::thread::Builder::new().name("kafka producer".into());
+        builder.spawn(move || thread.run(&ordered)).map_err(|error| LogError::Away(error.to_string()))?;
+        Ok(Appender { producer, orders: Mutex::new(orders) })
     }
 
     /// Of records that have been checked: one that Kafka does not take ends the handle.
-    pub(super) fn append(&self, records: &[Append]) -> Acknowledgement {
+    pub(super) fn append(&self, records: Vec<Append>) -> Acknowledgement {
         if records.is_empty() {
             return futures::future::ready(Ok(Vec::new())).boxed();
         }
         let (answer, answered) = oneshot::channel();
-        self.hand_over(records, answer);
+        let orders = self.orders.lock();
+        if let Some(first) = self.producer.context().expect(records.len(), answer) {
+            let _ = orders.send(Order::Append(first, records));
+        }
+        drop(orders);
         let ended = |_| Err(LogError::Away("the connection to Kafka was closed".into()));
         async move { answered.await.unwrap_or_else(ended) }.boxed()
     }
+}
 
-    fn hand_over(&self, records: &[Append], answer: oneshot::Sender<Answer>) {
-        let _order = self.order.lock();
+impl Drop for Appender {
+    fn drop(&mut self) {
+        let _ = self.orders.lock().send(Order::Stop);
+    }
+}
+
+/// Hands over and takes reports.
+struct Thread {
+    reports: Reports<Deliveries>,
+    // Set while an order to look waits.
+    woken: Arc<AtomicBool>,
+    producer: Arc<BaseProducer<Deliveries>>,
+}
+
+impl Thread {
+    /// Runs until the handle is dropped and everything that was appended has been answered.
+    fn run(&self, ordered: &mpsc::Receiver<Order>) {
+        let (deliveries, mut purged, mut stopped) = (self.producer.context(), false, false);
+        loop {
+            match ordered.recv_timeout(SERVE) {
+                Ok(Order::Append(first, records)) => self.hand_over(first, &records),
+                // Before the look: what comes after it wakes again.
+                Ok(Order::Look) => self.woken.store(false, Ordering::Release),
+                Ok(Order::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => stopped = true,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+            self.take_reports();
+            deliveries.fail_when_late();
+            if !purged && deliveries.has_failed() {
+                // Nothing that stands behind what failed may still go out.
+                self.producer.purge(PurgeConfig::default().queue().inflight());
+                purged = true;
+            }
+            if stopped && (purged || self.producer.in_flight_count() == 0) {
+                return;
+            }
+        }
+    }
+
+    fn take_reports(&self) {
+        while self.reports.wait() {
+            self.producer.poll(Duration::ZERO);
+        }
+    }
+
+    fn hand_over(&self, first: usize, records: &[Append]) {
         let deliveries = self.producer.context();
-        let Some(first) = deliveries.expect(records.len(), answer) else { return };
         for (at, record) in records.iter().enumerate() {
+            if at % LOOK_EVERY == 0 {
+                self.take_reports();
+                if deliveries.has_failed() {
+                    return;
+                }
+            }
             if let Err(error) = self.send(record, first + at) {
                 return deliveries.fail(&format!("could not hand over a record for {}: {error}", record.topic));
-            }
-            if at % 64 == 63 && deliveries.has_failed() {
-                return;
             }
         }
     }
@@ -77,39 +151,17 @@ impl Appender {
             let add = |headers: OwnedHeaders, (key, value)| headers.insert(Header { key, value: Some(value) });
             next.headers = Some(record.headers.iter().fold(OwnedHeaders::new_with_capacity(8), add));
         }
+        let deliveries = self.producer.context();
         loop {
             match self.producer.send(next) {
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) if !self.producer.context().has_failed() => {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) if !deliveries.has_failed() => {
                     next = back;
-                    std::thread::sleep(ROOM);
+                    self.producer.poll(ROOM);
+                    deliveries.fail_when_late();
                 }
                 Err((error, _)) => return Err(error),
                 Ok(()) => return Ok(()),
             }
-        }
-    }
-}
-
-impl Drop for Appender {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Runs until the handle is dropped and everything that was appended has been answered.
-fn serve(producer: &BaseProducer<Deliveries>, stop: &AtomicBool) {
-    let mut purged = false;
-    loop {
-        producer.poll(SERVE);
-        let deliveries = producer.context();
-        deliveries.fail_when_late();
-        if !purged && deliveries.has_failed() {
-            // Nothing that stands behind what failed may still go out.
-            producer.purge(PurgeConfig::default().queue().inflight());
-            purged = true;
-        }
-        if stop.load(Ordering::Relaxed) && (purged || producer.in_flight_count() == 0) {
-            return;
         }
     }
 }

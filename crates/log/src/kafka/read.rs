@@ -4,16 +4,15 @@
 use super::admin::Admin;
 use super::config::KafkaConfig;
 use super::context::Context;
+use super::queue::{Queue, Taken};
 use super::{blocking, sorted};
 use crate::{Batch, From, Headers, LogError, Reader, Record, WantsHeaders};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use events::cloudevents::put;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +24,8 @@ use tokio::sync::mpsc;
 /// Greatest batch.
 const BATCH_RECORDS_MAX: usize = 2000;
 const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Taken from librdkafka at once.
+const TAKE: usize = 250;
 /// Room for the headers of one record, as a rule.
 const HEADERS_BYTES: usize = 256;
 /// Batches that wait for a slow caller.
@@ -165,7 +166,7 @@ impl Drop for KafkaReader {
 struct Part {
     topic: Arc<str>,
     partition: i32,
-    queue: PartitionQueue<Context>,
+    queue: Queue,
     // Set while an order to look waits.
     woken: Arc<AtomicBool>,
     next: i64,
@@ -236,10 +237,10 @@ impl Thread {
         for Start { number, topic, partition, next, end } in starts {
             let missing = || End::Failed(LogError::NoTopic(format!("{topic}/{partition}")));
             // Before it is assigned, so that nothing comes by another way.
-            let mut queue = self.consumer.split_partition_queue(&topic, partition).ok_or_else(missing)?;
+            let mut queue = Queue::split(&self.consumer, &topic, partition).ok_or_else(missing)?;
             let woken = Arc::new(AtomicBool::new(false));
             let (flag, orders) = (Arc::clone(&woken), self.orders.clone());
-            queue.set_nonempty_callback(move || look_once(&flag, &orders, number));
+            queue.when_filled(move || look_once(&flag, &orders, number));
             look_once(&woken, &self.orders, number);
             list.add_partition_offset(&topic, partition, Offset::Offset(next))?;
             let topic = topic.into();
@@ -263,7 +264,10 @@ impl Thread {
         }
         for part in &gone {
             // What had been read ahead would stay in memory.
-            while part.queue.poll(Duration::ZERO).is_some() {}
+            let mut rest = Vec::new();
+            while part.queue.take(TAKE, &mut rest) > 0 {
+                rest.clear();
+            }
         }
         Ok(())
     }
@@ -273,24 +277,29 @@ impl Thread {
         let Some(part) = self.parts.get_mut(&number) else { return Ok(()) };
         // Before the first look: what comes after the last one wakes again.
         part.woken.store(false, Ordering::Release);
-        let (mut messages, mut bytes, mut at_end) = (Vec::new(), 0, false);
+        let (mut messages, mut bytes, mut at_end, mut taken) = (Vec::new(), 0, false, Vec::new());
         loop {
-            match part.queue.poll(Duration::ZERO) {
-                None => break,
-                Some(Ok(message)) => {
-                    bytes += message.key_len() + message.payload_len();
-                    messages.push(message);
-                    if messages.len() == BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX {
-                        look_once(&part.woken, &self.orders, number);
-                        break;
+            let all = part.queue.take(TAKE, &mut taken) < TAKE;
+            for message in taken.drain(..) {
+                match message {
+                    Ok(message) => {
+                        bytes += message.bytes();
+                        messages.push(message);
+                    }
+                    Err(KafkaError::PartitionEOF(_)) => at_end = true,
+                    Err(error) => {
+                        if let Some(error) = hopeless(&error, Some((&part.topic, part.partition))) {
+                            return Err(End::Failed(error));
+                        }
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => at_end = true,
-                Some(Err(error)) => {
-                    if let Some(error) = hopeless(&error, Some((&part.topic, part.partition))) {
-                        return Err(End::Failed(error));
-                    }
-                }
+            }
+            if all {
+                break;
+            }
+            if messages.len() >= BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX {
+                look_once(&part.woken, &self.orders, number);
+                break;
             }
         }
         let from = part.next;
@@ -382,11 +391,11 @@ fn hopeless(error: &KafkaError, place: Option<(&str, i32)>) -> Option<LogError> 
     }
 }
 
-fn copied(messages: &[BorrowedMessage<'_>], bytes: usize, wants_headers: &dyn Fn(&[u8]) -> bool) -> Vec<Record> {
+fn copied(messages: &[Taken<'_>], bytes: usize, wants_headers: &dyn Fn(&[u8]) -> bool) -> Vec<Record> {
     let (mut buffer, mut heads) = (Vec::with_capacity(bytes), BytesMut::new());
     for message in messages {
-        buffer.extend_from_slice(message.key().unwrap_or_default());
-        buffer.extend_from_slice(message.payload().unwrap_or_default());
+        buffer.extend_from_slice(message.key());
+        buffer.extend_from_slice(message.value().unwrap_or_default());
     }
     let buffer = Bytes::from(buffer);
     let mut at = 0;
@@ -394,31 +403,26 @@ fn copied(messages: &[BorrowedMessage<'_>], bytes: usize, wants_headers: &dyn Fn
         at += length;
         buffer.slice(at - length..at)
     };
-    let record = |message: &BorrowedMessage<'_>| Record {
+    let record = |message: &Taken<'_>| Record {
         partition: message.partition(),
         offset: message.offset(),
-        timestamp: message.timestamp().to_millis().unwrap_or(0),
-        key: take(message.key_len()),
-        value: message.payload().map(|value| take(value.len())),
-        headers: if wants_headers(message.payload().unwrap_or_default()) { headers(message, &mut heads) } else { Headers::new() },
+        timestamp: message.timestamp(),
+        key: take(message.key().len()),
+        value: message.value().map(|value| take(value.len())),
+        headers: if wants_headers(message.value().unwrap_or_default()) { headers(message, &mut heads) } else { Headers::new() },
     };
     messages.iter().map(record).collect()
 }
 
-/// rdkafka panics at a header whose name is not UTF-8; anybody may have written it. Such a record comes without headers.
-fn headers(message: &BorrowedMessage<'_>, buffer: &mut BytesMut) -> Headers {
-    let Some(headers) = message.headers() else { return Headers::new() };
+/// Anybody may have written a header whose name is not UTF-8: such a record comes without headers.
+fn headers(message: &Taken<'_>, buffer: &mut BytesMut) -> Headers {
     buffer.reserve(HEADERS_BYTES);
-    let own = || headers.iter().for_each(|header| put(buffer, header.key, &[header.value.unwrap_or_default()]));
-    let owned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(own));
+    let sound = message.each_header(|name, value| put(buffer, name, &[value]));
     let headers = Headers::split_from(buffer);
-    owned.map_or_else(
-        |_| {
-            tracing::warn!(topic = message.topic(), partition = message.partition(), offset = message.offset(), "headers are not UTF-8");
-            Headers::new()
-        },
-        |()| headers,
-    )
+    if !sound {
+        tracing::warn!(partition = message.partition(), offset = message.offset(), "headers are not UTF-8");
+    }
+    if sound { headers } else { Headers::new() }
 }
 
 #[cfg(test)]
