@@ -10,6 +10,7 @@ use crate::list::List;
 use crate::view::{Changes, View};
 use audit::{AuditError, AuditLog};
 use domain::Clock;
+use domain::mandate::Latest;
 use eventlog::schemas::Schemas;
 use eventlog::table::{Small, Table};
 use eventlog::{Log, LogError};
@@ -37,8 +38,10 @@ pub struct App {
     pub view: RwLock<View>,
     /// Counts changes of the view and of the mandates.
     pub changed: watch::Sender<u64>,
-    /// Mandates by id.
+    /// Mandates by id: those that are believed.
     pub mandates: Arc<Small<Mandate>>,
+    /// The newest time that a mandate was judged by here.
+    pub latest: Latest,
     /// Grids by code.
     pub grids: Arc<Small<GridEntry>>,
     /// Households' entries by `mandate/household`.
@@ -97,7 +100,7 @@ impl App {
     /// Whether the task's mandate lets it be shown.
     pub fn mandate_shows(&self, task: &Task, now: Millis) -> bool {
         let mandate = self.mandates.get(&task.mandate);
-        entitled::mandate_shows(mandate.as_deref(), self.clock, now, task.observed_until)
+        entitled::mandate_shows(mandate.as_deref(), self.clock, self.latest.at(now), task.observed_until)
     }
 
     /// The household's entry in the registry.
@@ -113,6 +116,7 @@ impl App {
 
     /// The mandates in force, with their versions: when this changes, lists are asked for again.
     pub fn mandates_mark(&self, now: Millis) -> Vec<String> {
+        let now = self.latest.at(now);
         let in_force = |mandate: &Mandate| match self.clock {
             Clock::Wall => domain::mandate::in_force(mandate, now),
             // Dates are judged task by task.

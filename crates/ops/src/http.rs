@@ -9,6 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use domain::mandate::Signers;
 use eventlog::Log;
 use eventlog::remote::Right;
 use eventlog::schemas::Schemas;
@@ -35,6 +36,8 @@ pub struct Config {
     pub groups: &'static [(&'static str, &'static [&'static str])],
     /// Whether this process's log is served to the site's other commands: where it is embedded.
     pub serve_log: bool,
+    /// Whose signatures mandates need.
+    pub signers: Signers,
 }
 
 #[derive(Clone)]
@@ -153,7 +156,7 @@ async fn ledger_report(State(served): State<Served>) -> Response {
 
 async fn trace_report(State(served): State<Served>, Path(event): Path<String>) -> Response {
     match event.parse() {
-        Ok(id) => answer(trace::trace(&served.log, &served.schemas, id).await),
+        Ok(id) => answer(trace::trace(&served.log, &served.schemas, &served.config.signers, id).await),
         Err(_) => problem(StatusCode::BAD_REQUEST, "event: expected 32 hexadecimal digits"),
     }
 }

@@ -44,7 +44,7 @@ fn identify(gateway: &Gateway, source: &str, fields: &Fields) -> Result<(String,
     let site = &gateway.site;
     let named = intake::text(fields.get("mandate"), "mandate", intake::CODE_CHARS_MAX)?;
     let mandates = site.mandates();
-    let now = now_ms();
+    let now = site.latest.at(now_ms());
     let chosen = intake::choose(&mandates, source, named.as_deref(), |one| intake::in_force(one, site.rules.clock, now, None))?;
     let keys = site.keyring.mandate(&chosen.id);
     let keys = keys.ok_or_else(|| Refusal::whole(RefusalCode::NoMandate, "the keys of the mandate are not here"))?;

@@ -166,6 +166,7 @@ impl Source<'_> {
         // Another process may have opened a mandate since.
         self.site.refresh_keys();
         let (mandates, codec) = (self.site.mandates(), self.site.schemas.codec());
+        let received_at = now_ms();
         let context = Context {
             mandates: &mandates,
             keyring: &self.site.keyring,
@@ -174,7 +175,8 @@ impl Source<'_> {
             partitions: self.site.partitions,
             source: &self.config.source,
             kind: self.config.event,
-            received_at: now_ms(),
+            received_at,
+            judged_at: self.site.latest.at(received_at),
             traceparent: None,
             default_mandate: self.config.mandate.as_deref(),
         };

@@ -2,7 +2,7 @@
 //! before anything is said to be ready, and what is under way is finished before it ends.
 
 use crate::cli::Role;
-use crate::commands::{ops, policy};
+use crate::commands::{mandate, ops, policy};
 use crate::config::{self, Config, LogKind};
 use crate::failure::Failure;
 use crate::language::Language;
@@ -44,8 +44,13 @@ pub fn parse(path: &Path) -> Result<Parsed, Failure> {
     let read = |key: &str, path: &Path| {
         std::fs::read_to_string(path).map_err(|error| Failure::file(&config.file, format!("{key}: {}: {error}", path.display())))
     };
+    let signers = site::signers(&config)?;
     let mandate = match &config.mandate {
-        Some(path) => Some(domain::mandate::from_toml(&read("site.mandate", path)?).map_err(|error| Failure::file(path, error))?),
+        Some(path) => {
+            let mandate = domain::mandate::from_toml(&read("site.mandate", path)?).map_err(|error| Failure::file(path, error))?;
+            mandate::check(&mandate, &signers).map_err(|refused| Failure::file(path, refused))?;
+            Some(mandate)
+        }
         None => None,
     };
     let policy = match &config.policy {
@@ -55,9 +60,6 @@ pub fn parse(path: &Path) -> Result<Parsed, Failure> {
         }
         None => None,
     };
-    if let Some(mandate) = mandate.as_ref().filter(|mandate| keyring.mandate(&mandate.id).is_none()) {
-        return Err(Failure::file(&config.keys_dir, format!("keys.file: expected the keys of mandate {}", mandate.id)));
-    }
     Ok(Parsed { config, sign_in, keyring, mandate, policy })
 }
 
@@ -65,7 +67,7 @@ impl Parsed {
     /// Makes sure that the log has the site's topics, and a mandate and a policy.
     pub async fn prepare(&self, site: &site::Site) -> Result<(), Failure> {
         site::create_topics(&site.log, self.config.log.partitions).await?;
-        Ok(site::publish_first(site, self.mandate.as_ref(), self.policy.as_ref()).await?)
+        site::publish_first(site, &self.config, &self.keyring, self.mandate.as_ref(), self.policy.as_ref()).await
     }
 }
 
@@ -117,7 +119,7 @@ pub async fn start(parsed: Parsed, wanted: &[Role], metrics: Metrics) -> Result<
     }
     if let Some(listener) = listeners.ops {
         announce("ops", &listener);
-        let settings = ::ops::Config { groups: ops::GROUPS, serve_log: embedded };
+        let settings = ::ops::Config { groups: ops::GROUPS, serve_log: embedded, signers: site.signers.clone() };
         let (log, schemas, sign_in) = (Arc::clone(&site.log), Arc::clone(&site.schemas), Arc::clone(&process.sign_in));
         let stop = stop.clone();
         if wants(Role::Ops) {

@@ -21,6 +21,7 @@ pub struct File {
     inbox: InboxSection,
     ops: OpsSection,
     site: SiteSection,
+    mandates: MandatesSection,
     policy: PolicySection,
     sources: BTreeMap<String, SourceSection>,
     keys: KeysSection,
@@ -123,6 +124,18 @@ struct SiteSection {
 impl Default for SiteSection {
     fn default() -> Self {
         Self { mandate: "./mandate.toml".into(), policy: "./policy.toml".into() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MandatesSection {
+    signers: String,
+}
+
+impl Default for MandatesSection {
+    fn default() -> Self {
+        Self { signers: "./signers.toml".into() }
     }
 }
 
@@ -241,6 +254,7 @@ impl File {
             inbox_listen: check.address("inbox.listen", &self.inbox.listen, "127.0.0.1:8080")?,
             ops_listen: check.address("ops.listen", &self.ops.listen, "127.0.0.1:8082")?,
             mandate: check.optional_path(&self.site.mandate),
+            signers: check.path("mandates.signers", &self.mandates.signers)?,
             policy: check.optional_path(&self.site.policy),
             visits_max: check.number("policy.visits_max", self.policy.visits_max, 0, 1_000_000_000)?,
             sources,
