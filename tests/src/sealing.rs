@@ -17,6 +17,8 @@ use testkit::given;
 const SHARE_MAX: f64 = 0.25;
 const MANDATE: &str = "demo-mandate";
 const SOURCE: &str = "checkpoint-bureau";
+/// When all of them come in.
+const RECEIVED_AT: Millis = Millis(1_767_400_000_000);
 /// Records of one turn.
 const TURN: usize = 2_000;
 
@@ -126,7 +128,8 @@ fn take_in(record: &Record, mandates: &[Arc<Mandate>], keyring: &Keyring, codec:
         partitions: 12,
         source: SOURCE,
         kind: record.kind,
-        received_at: Millis(1_767_400_000_000),
+        received_at: RECEIVED_AT,
+        judged_at: RECEIVED_AT,
         traceparent: None,
         default_mandate: None,
     };

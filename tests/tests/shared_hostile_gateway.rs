@@ -7,6 +7,7 @@ use connectors::gateway::{self, Config, Site};
 use connectors::sources::files::{self, Format};
 use connectors::sources::{Mode, Summary};
 use domain::Clock;
+use domain::mandate::Book;
 use eventlog::embedded::Embedded;
 use eventlog::schemas::Schemas;
 use eventlog::table::{MemoryStore, Small, Table};
@@ -17,6 +18,7 @@ use keys::{Keyring, SignIn, TokensFile};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use testkit::given;
 use tokio_util::sync::CancellationToken;
 
 const MANDATE: &str = r#"id = "m"
@@ -29,6 +31,7 @@ sources = ["*"]
 fields = ["*"]
 divisions = ["*"]
 max_households = 1000
+demonstration = true
 valid_from = "2020-01-01T00:00:00Z"
 valid_until = "2100-01-01T00:00:00Z"
 "#;
@@ -47,16 +50,16 @@ async fn open() -> Door {
     log.create_topics(&site_topics(1)).await.unwrap();
     let keyring = Arc::new(Keyring::init(&testkit::keyring::settings(dir.path())).unwrap());
     keyring.create_mandate("m").unwrap();
-    let value = Some(Codec::built_in().encode(&domain::mandate::from_toml(MANDATE).unwrap()).into());
+    let value = Some(Codec::built_in().encode(&given::signed(domain::mandate::from_toml(MANDATE).unwrap())).into());
     let append = Append { topic: MANDATES.into(), partition: 0, key: "m".into(), value, headers: Default::default() };
     log.append(vec![append]).await.unwrap();
     let schemas = Schemas::open("").await.unwrap();
-    let mandates = Small::<Mandate>::open(Arc::clone(&log), Arc::clone(&schemas), MANDATES).await.unwrap();
+    let mandates = Small::open_where(Arc::clone(&log), Arc::clone(&schemas), MANDATES, Book::new(given::signers()).rule()).await.unwrap();
     let identifiers = Table::open(Arc::clone(&log), IDENTIFIERS, Box::new(MemoryStore::new())).await.unwrap();
     let same = Arc::clone(&log);
     let connect: connectors::Connect = Arc::new(move || Box::pin(std::future::ready(Ok(Arc::clone(&same)))));
     let rules = Config { max_age_days: 0, max_future_minutes: 0, ..Config::default() }.rules(Clock::Wall);
-    let site = Site { log, connect, schemas, keyring, mandates, rules, partitions: 1 };
+    let site = Site { log, connect, schemas, keyring, mandates, latest: Arc::default(), rules, partitions: 1 };
     let tokens = TokensFile::draw();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1/events/checkpoint", listener.local_addr().unwrap());

@@ -1,7 +1,30 @@
-//! What a mandate allows. No mandate, no sharing: whatever is not named is denied.
+//! What a mandate allows. No mandate, no sharing: whatever is not named is denied. Who must have signed it stands in `mandate/signing.rs`,
+//! which records of the topic are believed in `mandate/book.rs`, what a renewal may be in `mandate/renewal.rs`.
 
-use events::{GridEntry, Mandate, MandateState, Millis};
-use serde::Deserialize;
+mod book;
+mod file;
+mod renewal;
+mod signing;
+
+pub use book::{Book, Latest};
+pub use file::{MandateError, from_toml, is_name};
+pub use renewal::{Renewal, renewal};
+pub use signing::{Refused, SIGNATURES_NEEDED, SignerKey, Signers, SignersError, digest, entry_toml};
+
+use events::{GridEntry, Mandate, MandateState, Millis, time::DAY_MS};
+
+/// The most days that a mandate is in force; a longer time needs another, signed version. A demonstration may be longer.
+pub const DAYS_MAX: i64 = 30;
+
+/// Days that it is in force, a part of one counted as a whole.
+pub fn days(mandate: &Mandate) -> i64 {
+    mandate.valid_until.0.saturating_sub(mandate.valid_from.0).saturating_add(DAY_MS - 1) / DAY_MS
+}
+
+/// Whether a mandate's time is no longer than the law allows.
+pub fn is_short_enough(mandate: &Mandate) -> bool {
+    mandate.demonstration || mandate.valid_until.0.saturating_sub(mandate.valid_from.0) <= DAYS_MAX * DAY_MS
+}
 
 /// Whether it may be acted on at this moment.
 pub fn in_force(mandate: &Mandate, at: Millis) -> bool {
@@ -31,69 +54,4 @@ pub fn covers_grid(mandate: &Mandate, grid: &GridEntry) -> bool {
 /// Whether a grid's division, subdistrict or community begins with an area; `*` is everywhere.
 pub fn area_has_grid(area: &str, grid: &GridEntry) -> bool {
     area == "*" || !area.is_empty() && [&grid.division, &grid.subdistrict, &grid.community].iter().any(|code| code.starts_with(area))
-}
-
-/// A mandate file that cannot be read. Names key and what was expected.
-#[derive(Debug, thiserror::Error)]
-#[error("mandate: {0}")]
-pub struct MandateError(String);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    id: String,
-    version: i64,
-    title: String,
-    legal_basis: String,
-    issued_by: String,
-    purposes: Vec<String>,
-    sources: Vec<String>,
-    fields: Vec<String>,
-    divisions: Vec<String>,
-    max_households: i64,
-    valid_from: String,
-    valid_until: String,
-    #[serde(default)]
-    demonstration: bool,
-    #[serde(default)]
-    signatures: Vec<String>,
-}
-
-/// Reads a mandate file.
-pub fn from_toml(text: &str) -> Result<Mandate, MandateError> {
-    let file: File = toml::from_str(text).map_err(|error| MandateError(error.to_string()))?;
-    let moment = |key: &str, text: &str| {
-        events::time::parse(text).ok_or_else(|| MandateError(format!("{key}: expected RFC 3339, such as 2026-01-01T00:00:00+08:00")))
-    };
-    let valid_id = !file.id.is_empty() && file.id.len() <= 64 && file.id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    if !valid_id {
-        return Err(MandateError("id: expected 1 to 64 letters, digits, '-', '_' or '.'".into()));
-    }
-    let (valid_from, valid_until) = (moment("valid_from", &file.valid_from)?, moment("valid_until", &file.valid_until)?);
-    if valid_from >= valid_until {
-        return Err(MandateError("valid_until: expected a moment after valid_from".into()));
-    }
-    for (key, list) in [("purposes", &file.purposes), ("sources", &file.sources), ("fields", &file.fields), ("divisions", &file.divisions)]
-    {
-        if list.is_empty() || list.iter().any(String::is_empty) {
-            return Err(MandateError(format!("{key}: expected at least one, none empty")));
-        }
-    }
-    Ok(Mandate {
-        id: file.id,
-        version: file.version,
-        title: file.title,
-        legal_basis: file.legal_basis,
-        issued_by: file.issued_by,
-        purposes: file.purposes,
-        sources: file.sources,
-        fields: file.fields,
-        divisions: file.divisions,
-        max_households: file.max_households,
-        valid_from,
-        valid_until,
-        state: MandateState::Open,
-        demonstration: file.demonstration,
-        signatures: file.signatures,
-    })
 }

@@ -12,6 +12,7 @@ use crate::view::{Changes, View};
 use audit::{AuditError, AuditLog};
 use domain::Clock;
 use domain::authorize::Field;
+use domain::mandate::Latest;
 use eventlog::schemas::Schemas;
 use eventlog::table::{Small, Table};
 use eventlog::{Log, LogError};
@@ -39,8 +40,10 @@ pub struct App {
     pub view: RwLock<View>,
     /// Counts changes of the view and of the mandates.
     pub changed: watch::Sender<u64>,
-    /// Mandates by id.
+    /// Mandates by id: those that are believed.
     pub mandates: Arc<Small<Mandate>>,
+    /// The newest time that a mandate was judged by here.
+    pub latest: Latest,
     /// Grids by code.
     pub grids: Arc<Small<GridEntry>>,
     /// Households' entries by `mandate/household`.
@@ -109,6 +112,7 @@ impl App {
 
     /// The mandates in force, with their versions: when this changes, lists are asked for again.
     pub fn mandates_mark(&self, now: Millis) -> Vec<String> {
+        let now = self.latest.at(now);
         let in_force = |mandate: &Mandate| match self.clock {
             Clock::Wall => domain::mandate::in_force(mandate, now),
             // Dates are judged task by task.

@@ -71,7 +71,7 @@ impl App {
     /// A task's mandate: dates are judged by the site's clock, and with `events` by what the household has seen.
     fn under<T>(&self, task: &Task, now: Millis, then: impl FnOnce(Under<'_>) -> T) -> T {
         let mandate = self.mandates.get(&task.mandate);
-        then(Under::Mandate { mandate: mandate.as_deref(), at: Some(self.now_of(task, now)) })
+        then(Under::Mandate { mandate: mandate.as_deref(), at: Some(self.now_of(task, self.latest.at(now))) })
     }
 
     /// Whether the viewer may read so much of a household's visit as it is now.

@@ -21,6 +21,7 @@ use app::App;
 use audit::{AuditError, AuditLog, Signer};
 use budget::Budgets;
 use domain::Clock;
+use domain::mandate::{Book, Latest, Signers};
 use eventlog::Log;
 use eventlog::schemas::Schemas;
 use eventlog::table::{MemoryStore, SledStore, Small, Store, Table};
@@ -69,6 +70,7 @@ pub async fn run(
     clock: Clock,
     log: Arc<dyn Log>,
     schemas: Arc<Schemas>,
+    signers: Signers,
     keyring: Arc<Keyring>,
     sign_in: Arc<SignIn>,
     audit: Audit,
@@ -89,7 +91,7 @@ pub async fn run(
     };
     let follow = async {
         let opened = tokio::select! {
-            opened = open(&config, clock, log, schemas, keyring, sign_in, audit) => Some(opened),
+            opened = open(&config, clock, log, schemas, signers, keyring, sign_in, audit) => Some(opened),
             () = stop.cancelled() => None,
         };
         match opened {
@@ -111,11 +113,13 @@ pub async fn run(
     followed.and(served)
 }
 
+#[expect(clippy::too_many_arguments, reason = "as `run`")]
 async fn open(
     config: &Config,
     clock: Clock,
     log: Arc<dyn Log>,
     schemas: Arc<Schemas>,
+    signers: Signers,
     keyring: Arc<Keyring>,
     sign_in: Arc<SignIn>,
     audit: Audit,
@@ -139,7 +143,8 @@ async fn open(
         clock,
         view: parking_lot::RwLock::new(view::View::new(usize::try_from(partitions)?, view::CHANGES_MAX)),
         changed: tokio::sync::watch::Sender::new(0),
-        mandates: Small::open(Arc::clone(&log), Arc::clone(&schemas), MANDATES).await?,
+        mandates: Small::open_where(Arc::clone(&log), Arc::clone(&schemas), MANDATES, Book::new(signers).rule()).await?,
+        latest: Latest::default(),
         grids: Small::open(Arc::clone(&log), Arc::clone(&schemas), GRIDS).await?,
         households: Table::open(Arc::clone(&log), HOUSEHOLDS, store).await?,
         log,
@@ -192,7 +197,8 @@ mod tests {
         let keyring = Arc::new(Keyring::init(&testkit::keyring::settings(dir.path())).unwrap());
         let sign_in = Arc::new(SignIn::new(&keys::TokensFile::default()));
         let audit = Audit { dir: dir.path().join("audit"), signer: Signer::open(&dir.path().join("keys")).unwrap() };
-        let app = open(&Config::default(), Clock::Wall, Arc::clone(&log), Arc::clone(&schemas), keyring, sign_in, audit).await.unwrap();
+        let app =
+            open(&Config::default(), Clock::Wall, Arc::clone(&log), Arc::clone(&schemas), signers, keyring, sign_in, audit).await.unwrap();
         *app.view.write() = View::new(2, 1);
 
         // The shortest record there is: zero bytes are empty texts, nulls, first symbols and empty lists.

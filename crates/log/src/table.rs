@@ -17,7 +17,7 @@ pub use cache::SledStore;
 pub use file::FileStore;
 pub use grouped::{Grouped, each_member};
 pub use memory::MemoryStore;
-pub use small::Small;
+pub use small::{Rule, Small};
 
 use crate::fencing::{Fold, Verdict};
 use crate::{Batch, Log, LogError, Record};

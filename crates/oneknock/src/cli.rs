@@ -212,6 +212,37 @@ pub struct Connect {
 pub enum Mandate {
     /// All mandates that the log holds.
     List,
+    /// For a signer, once: draw a private key into a new file, and print its public part for the site's signers.toml.
+    Signer {
+        /// The signer's name.
+        name: String,
+        /// The new file of the private key; nobody but the signer should be able to read it.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// For a signer: sign a mandate's file. Two of the site's three signers must have signed it as it is.
+    Sign {
+        /// The mandate.
+        file: PathBuf,
+        /// The signer's private key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Put a signed mandate into force; a higher version of one that is there renews it.
+    Open {
+        /// The mandate.
+        file: PathBuf,
+    },
+    /// Take nothing for a mandate and show nothing of it, until it is resumed.
+    Suspend {
+        /// The mandate.
+        id: String,
+    },
+    /// Go on with a suspended mandate.
+    Resume {
+        /// The mandate.
+        id: String,
+    },
 }
 
 /// `oneknock keys …`

@@ -5,7 +5,7 @@ use crate::config::{Config, LogKind};
 use crate::failure::Failure;
 use crate::reconnect::Reconnecting;
 use crate::site::{self, Site};
-use eventlog::table::{FileStore, Grouped, Small, Table};
+use eventlog::table::{FileStore, Grouped, Table};
 use eventlog::{Log, LogError};
 use events::topics;
 use keys::{Keyring, SignIn};
@@ -101,7 +101,7 @@ pub async fn gateway(process: Process, listener: TcpListener, stop: Cancellation
 
 /// What the gateway and every source work with.
 pub async fn gateway_site(config: &Arc<Config>, site: &Site, keyring: Arc<Keyring>) -> anyhow::Result<connectors::gateway::Site> {
-    let mandates = Small::open(Arc::clone(&site.log), Arc::clone(&site.schemas), topics::MANDATES).await?;
+    let mandates = site.mandates().await?;
     let limits = connectors::gateway::Config {
         max_age_days: config.max_age_days,
         max_future_minutes: config.max_future_minutes,
@@ -110,7 +110,7 @@ pub async fn gateway_site(config: &Arc<Config>, site: &Site, keyring: Arc<Keyrin
     let partitions = site::partitions(&site.log, topics::CHECKPOINT).await?;
     let (log, schemas, rules) = (Arc::clone(&site.log), Arc::clone(&site.schemas), limits.rules(config.clock));
     let connect = site::connect(Arc::clone(config), site);
-    Ok(connectors::gateway::Site { log, connect, schemas, keyring, mandates, rules, partitions })
+    Ok(connectors::gateway::Site { log, connect, schemas, keyring, mandates, latest: Arc::default(), rules, partitions })
 }
 
 /// The inbox.
@@ -124,7 +124,7 @@ pub async fn inbox(process: Process, listener: TcpListener, stop: CancellationTo
     let clock = process.config.clock;
     let audit = inbox::Audit { dir: process.config.audit_dir.clone(), signer: audit::Signer::open(&process.config.keys_dir)? };
     let schemas = Arc::clone(&process.site.schemas);
-    inbox::run(settings, clock, log, schemas, process.keyring, process.sign_in, audit, listener, stop).await
+    inbox::run(settings, clock, log, schemas, process.site.signers, process.keyring, process.sign_in, audit, listener, stop).await
 }
 
 /// The router. When its log goes away its owners end; they begin again from position and record, with a connection of their own.
@@ -136,7 +136,7 @@ pub async fn router(process: Process, stop: CancellationToken) -> anyhow::Result
     };
     loop {
         let (data_dir, member) = (Some(process.cache.join("router")), process.member.clone());
-        let config = router::Config { clock: process.config.clock, data_dir, member };
+        let config = router::Config { clock: process.config.clock, signers: process.site.signers.clone(), data_dir, member };
         let done = router::run(config, log, Arc::clone(&process.site.schemas), stop.clone()).await;
         let Err(error) = done else { return Ok(()) };
         if !kafka || stop.is_cancelled() || !is_away(&error) {

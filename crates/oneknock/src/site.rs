@@ -4,6 +4,7 @@ use crate::config::{Config, LogKind};
 use crate::failure::Failure;
 use anyhow::Context;
 use connectors::Connect;
+use domain::mandate::{Book, Signers};
 use eventlog::embedded::Embedded;
 use eventlog::kafka::Kafka;
 use eventlog::remote::Remote;
@@ -29,6 +30,8 @@ pub struct Site {
     pub log: Arc<dyn Log>,
     /// What values mean.
     pub schemas: Arc<Schemas>,
+    /// Whose signatures mandates need.
+    pub signers: Signers,
     /// The embedded log, and held by this process.
     held_here: bool,
 }
@@ -36,6 +39,12 @@ pub struct Site {
 /// The site's sign-in.
 pub fn tokens(config: &Config) -> Result<TokensFile, Failure> {
     TokensFile::read(&config.tokens).map_err(|error| Failure::Usage(format!("auth.tokens: {error}")))
+}
+
+/// Who acts when a command of this site does: its administrator's name.
+pub fn administrator(config: &Config) -> Result<String, Failure> {
+    let first = tokens(config)?.admins.first().map(|entry| entry.name.clone());
+    first.ok_or_else(|| Failure::file(&config.tokens, "admins: expected one: who acts on a mandate stands in its record"))
 }
 
 /// Milliseconds since 1970: the one place of this program that asks what time it is, beside `init`.
@@ -64,7 +73,25 @@ pub async fn for_run(config: &Config) -> Result<Site, Failure> {
 async fn with_schemas(config: &Config, log: Arc<dyn Log>, held_here: bool) -> Result<Site, Failure> {
     let url = &config.log.schema_registry;
     let schemas = Schemas::open(url).await.with_context(|| format!("the schema registry at {url}"))?;
-    Ok(Site { log, schemas, held_here })
+    Ok(Site { log, schemas, signers: signers(config)?, held_here })
+}
+
+/// Whose signatures this site's mandates need.
+pub fn signers(config: &Config) -> Result<Signers, Failure> {
+    let path = &config.signers;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let what = "expected the three signers of mandates, as `oneknock init` writes them";
+        Failure::file(&config.file, format!("mandates.signers: {}: {error}; {what}", path.display()))
+    })?;
+    Signers::from_toml(&text).map_err(|error| Failure::file(path, format!("mandates.signers: {error}")))
+}
+
+impl Site {
+    /// The mandates of the log that are believed.
+    pub async fn mandates(&self) -> Result<Arc<Small<Mandate>>, LogError> {
+        let rule = Book::new(self.signers.clone()).rule();
+        Small::open_where(Arc::clone(&self.log), Arc::clone(&self.schemas), topics::MANDATES, rule).await
+    }
 }
 
 /// What is refused before anybody was asked stands wrong in the file.
@@ -168,10 +195,21 @@ pub async fn publish<R: Record>(site: &Site, topic: &str, key: &str, record: &R)
 }
 
 /// Mandate and policy where the log holds none. The same from every process that starts: whoever is first changes nothing for the others.
-pub async fn publish_first(site: &Site, mandate: Option<&Mandate>, policy: Option<&Policy>) -> Result<(), LogError> {
+pub async fn publish_first(
+    site: &Site,
+    config: &Config,
+    keyring: &Keyring,
+    mandate: Option<&Mandate>,
+    policy: Option<&Policy>,
+) -> Result<(), Failure> {
     if let Some(mandate) = mandate {
-        let held = Small::<Mandate>::open(Arc::clone(&site.log), Arc::clone(&site.schemas), topics::MANDATES).await?;
-        if held.all().is_empty() {
+        if site.mandates().await?.is_empty() {
+            let id = &mandate.id;
+            if keyring.mandate(id).is_none() && keyring.shut().iter().all(|(shut, _)| shut != id) {
+                let what =
+                    format!("keys.file: expected the keys of mandate {id}: put its file back from a copy; nothing else opens what they sealed");
+                return Err(Failure::file(&config.keys_dir, what));
+            }
             publish(site, topics::MANDATES, &mandate.id, mandate).await?;
             tracing::info!(mandate = %mandate.id, version = mandate.version, demonstration = mandate.demonstration, "mandate published");
         }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use domain::authorize::{Action, Field, Object, Under, authorize};
+use domain::mandate::Signers;
 use eventlog::Log;
 use eventlog::remote::Right;
 use eventlog::schemas::Schemas;
@@ -39,6 +40,8 @@ pub struct Config {
     pub groups: &'static [(&'static str, &'static [&'static str])],
     /// Whether this process's log is served to the site's other commands: where it is embedded.
     pub serve_log: bool,
+    /// Whose signatures mandates need.
+    pub signers: Signers,
 }
 
 #[derive(Clone)]
@@ -194,7 +197,7 @@ async fn ledger_report(caller: Caller, State(served): State<Served>) -> Report {
 async fn trace_report(caller: Caller, State(served): State<Served>, Path(event): Path<String>) -> Report {
     caller.may_read(&Object::Report)?;
     Ok(match event.parse() {
-        Ok(id) => answer(trace::trace(&served.log, &served.schemas, id).await),
+        Ok(id) => answer(trace::trace(&served.log, &served.schemas, &served.config.signers, id).await),
         Err(_) => problem(StatusCode::BAD_REQUEST, "event: expected 32 hexadecimal digits"),
     })
 }

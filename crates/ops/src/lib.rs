@@ -5,6 +5,7 @@
 
 mod decode;
 pub mod dlq;
+pub mod doctor;
 pub mod gauges;
 pub mod http;
 pub mod lag;

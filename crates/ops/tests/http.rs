@@ -34,7 +34,7 @@ impl Listener {
         let tokens = TokensFile::draw();
         let sign_in = Arc::new(SignIn::new(&tokens));
         let stop = CancellationToken::new();
-        let config = ops::Config { groups: GROUPS, serve_log };
+        let config = ops::Config { groups: GROUPS, signers: testkit::given::signers(), serve_log };
         let schemas = Schemas::open("").await.unwrap();
         let ended = tokio::spawn(ops::run(config, log, schemas, sign_in, Metrics::detached(), listener, stop.clone()));
         Listener { base, tokens, stop, ended, _dir: dir }
@@ -133,7 +133,7 @@ async fn the_one_that_measures_tells_of_lag_and_books() {
     let url = format!("http://{}/metrics", listener.local_addr().unwrap());
     let sign_in = Arc::new(SignIn::new(&TokensFile::draw()));
     let schemas = Schemas::open("").await.unwrap();
-    let config = ops::Config { groups: GROUPS, serve_log: false };
+    let config = ops::Config { groups: GROUPS, signers: testkit::given::signers(), serve_log: false };
     let metrics = ops::metrics::install().unwrap();
     let (of_log, of_schemas) = (Arc::clone(&log), Arc::clone(&schemas));
     tokio::spawn(async move { ops::gauges::keep(GROUPS, &of_log, &of_schemas).await });

@@ -72,7 +72,7 @@ async fn an_events_way_is_shown_with_what_counts_and_without_tokens() {
     log.create_topics(&site_topics(PARTITIONS)).await.unwrap();
     let schemas = Schemas::open("").await.unwrap();
     let codec = schemas.codec();
-    let missing = ops::trace::trace(&log, &schemas, ID).await.unwrap_err();
+    let missing = ops::trace::trace(&log, &schemas, &given::signers(), ID).await.unwrap_err();
     assert!(matches!(missing, ops::OpsError::NoEvent(ID)), "{missing}");
 
     let key = TOKEN.to_string();
@@ -91,7 +91,7 @@ async fn an_events_way_is_shown_with_what_counts_and_without_tokens() {
     // An owner that has been superseded.
     append(&log, topics::TRAVELLERS, partition, &key, codec.encode(&traveller("h-2", 3)), epoch_headers(0)).await;
 
-    let trace = ops::trace::trace(&log, &schemas, ID).await.unwrap();
+    let trace = ops::trace::trace(&log, &schemas, &given::signers(), ID).await.unwrap();
     assert_eq!(trace.code, Some("joined"), "the highest revision counts, not the last record");
     let revisions: Vec<(i64, i64)> = trace.decisions.iter().map(|decision| (decision.traveller_version, decision.count)).collect();
     assert_eq!(revisions, [(2, 1), (1, 0)]);
@@ -126,7 +126,7 @@ async fn every_row_of_the_table_is_shown_with_its_reason_and_what_would_have_to_
         let again = Decision { reason: "usual".into(), ..said };
         append(&log, topics::DECISIONS, partition, &key, schemas.codec().encode(&again), Headers::new()).await;
 
-        let trace = ops::trace::trace(&log, &schemas, id).await.unwrap();
+        let trace = ops::trace::trace(&log, &schemas, &given::signers(), id).await.unwrap();
         assert_eq!(trace.row, Some(row.number()), "{row:?}");
         let english = trace.text(ops::Language::English);
         let named = [row.code().as_str(), row.reason(), "policy 1", "grid g", "visit t", "said again 1 times"];
@@ -199,7 +199,7 @@ async fn which_screening_answers_it_is_shown_and_that_a_risen_risk_would_change_
         let key = topics::traveller_key("m", &id);
         append(&log, topics::TRAVELLERS, partition, &key, codec.encode(&traveller("h-1", 1)), epoch_headers(1)).await;
 
-        let trace = ops::trace::trace(&log, &schemas, ID).await.unwrap();
+        let trace = ops::trace::trace(&log, &schemas, &given::signers(), ID).await.unwrap();
         let asked = trace.asked.as_ref().unwrap();
         assert_eq!(asked.covers.iter().map(|cover| (cover.answers, cover.risk_has_risen)).collect::<Vec<_>>(), [(answers, !answers)]);
         let first = asked.table.iter().find(|row| row.applies).unwrap();

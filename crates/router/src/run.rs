@@ -6,6 +6,7 @@ use crate::site::Site;
 use crate::travellers::{self, Travellers};
 use anyhow::Context as _;
 use domain::Clock;
+use domain::mandate::Signers;
 use eventlog::drive::{Loop, drive};
 use eventlog::owner::Rules;
 use eventlog::schemas::Schemas;
@@ -18,10 +19,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// What the router needs to know, whole before anything opens.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// What "now" is.
     pub clock: Clock,
+    /// Whose signatures mandates need.
+    pub signers: Signers,
     /// Where its caches lie; they may be deleted at any time. None: no caches.
     pub data_dir: Option<PathBuf>,
     /// Its name in the group, stable over restarts.
@@ -50,7 +53,9 @@ pub async fn run_with(
     let partitions = partitions(&*log).await.context("the router cannot see its topics")?;
     create_dead_letter_topics(&*log, partitions).await?;
     let caches = config.data_dir.as_deref();
-    let site = Site::open(&log, schemas, config.clock, partitions, caches).await.context("the router cannot read its tables")?;
+    let site = Site::open(&log, schemas, config.signers.clone(), config.clock, partitions, caches)
+        .await
+        .context("the router cannot read its tables")?;
     let (identifier_changes, other_changes) = site.spawn_changes();
     let topics: Vec<&str> = travellers::INPUTS.iter().chain(households::INPUTS).copied().chain([TRAVELLERS, TASKS]).collect();
     let mut member = log.join(GROUP, &config.member, &topics).await?;

@@ -3,6 +3,7 @@
 use crate::outstanding::Turns;
 use async_trait::async_trait;
 use domain::household::Grids;
+use domain::mandate::{Book, Signers};
 use domain::{Clock, policy, resolve};
 use eventlog::drive::Tables;
 use eventlog::schemas::Schemas;
@@ -52,8 +53,9 @@ struct Followed {
     households: Arc<Table>,
 }
 
-#[derive(Default)]
 struct Told {
+    /// Which mandates are believed.
+    book: Book,
     mandates: HashMap<String, Arc<Mandate>>,
     policy: Option<Arc<Policy>>,
     grids: GridMap,
@@ -75,11 +77,12 @@ impl Site {
     pub async fn open(
         log: &Arc<dyn Log>,
         schemas: Arc<Schemas>,
+        signers: Signers,
         clock: Clock,
         partitions: i32,
         caches: CacheDir<'_>,
     ) -> Result<Arc<Site>, LogError> {
-        let mandates = Small::open(log.clone(), schemas.clone(), MANDATES).await?;
+        let mandates = Small::open_where(log.clone(), schemas.clone(), MANDATES, Book::new(signers).rule()).await?;
         let policies = Small::open(log.clone(), schemas.clone(), POLICIES).await?;
         let grids = Small::<GridEntry>::open(log.clone(), schemas.clone(), GRIDS).await?;
         let identifiers =
@@ -103,9 +106,10 @@ impl Site {
 
     /// A site whose tables are told record by record with [`Site::take`]: for owners that are moved by hand, without a runtime. Nothing
     /// is followed; catching up, and telling what changed, are up to whoever moves them.
-    pub fn told(schemas: Arc<Schemas>, clock: Clock, partitions: i32) -> Arc<Site> {
+    pub fn told(schemas: Arc<Schemas>, signers: Signers, clock: Clock, partitions: i32) -> Arc<Site> {
         let entries = Arc::new(Entries { schemas: schemas.clone(), kept: RwLock::default() });
-        let tables = From::Told(Arc::default());
+        let (book, mandates, policy) = (Book::new(signers), HashMap::new(), None);
+        let tables = From::Told(Arc::new(RwLock::new(Told { book, mandates, policy, grids: GridMap::default(), links: BTreeMap::new() })));
         let (unknown_schemas, grid_snapshot, turns) = (Mutex::default(), RwLock::default(), Turns::default());
         Arc::new(Site { clock, partitions, turns, schemas, unknown_schemas, tables, instead: None, grid_snapshot, entries })
     }
@@ -134,7 +138,10 @@ impl Site {
         let (codec, value) = (self.codec(), record.value.as_deref());
         let mut told = told.write();
         match topic {
-            MANDATES => set(&mut told.mandates, key, value.map(|value| codec.decode(value)).transpose()?.map(Arc::new)),
+            MANDATES => match value.map(|value| codec.decode::<Mandate>(value)).transpose()? {
+                Some(mandate) if told.book.judge(key, &mandate).is_err() => {}
+                mandate => set(&mut told.mandates, key, mandate.map(Arc::new)),
+            },
             POLICIES => told.policy = value.map(|value| codec.decode(value)).transpose()?.map(Arc::new),
             IDENTIFIERS => match value.map(|value| codec.decode(value)).transpose()? {
                 Some(link) => drop(told.links.insert(key.to_owned(), link)),

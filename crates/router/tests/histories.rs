@@ -119,12 +119,12 @@ impl World {
 
     async fn mandate(&self, until: Option<f64>) {
         let text = "id='m'\nversion=1\ntitle='t'\nlegal_basis='l'\nissued_by='i'\npurposes=['p']\nsources=['*']\nfields=['*']\ndivisions=['*']\n\
-                    max_households=9\nvalid_from='2025-01-01T00:00:00Z'\nvalid_until='2027-01-01T00:00:00Z'";
+                    max_households=9\ndemonstration=true\nvalid_from='2025-01-01T00:00:00Z'\nvalid_until='2027-01-01T00:00:00Z'";
         let mut mandate = domain::mandate::from_toml(text).unwrap();
         if let Some(day) = until {
             (mandate.valid_until, mandate.version) = (moment(day), 2);
         }
-        self.publish(MANDATES, "m", &mandate).await;
+        self.publish(MANDATES, "m", &given::signed(mandate)).await;
     }
 
     /// Reads what there is, until something comes or a moment has passed.
@@ -398,7 +398,12 @@ async fn run(history: &histories::History, log: Arc<dyn Log>, between: Between, 
     log.create_topics(&eventlog::site_topics(PARTITIONS)).await.unwrap();
     let schemas = Schemas::open("").await.unwrap();
     let has_caches = between == Between::CrashWithCaches;
-    let config = router::Config { clock: Clock::Events, data_dir: has_caches.then(|| caches.to_owned()), member: "m1".into() };
+    let config = router::Config {
+        clock: Clock::Events,
+        signers: given::signers(),
+        data_dir: has_caches.then(|| caches.to_owned()),
+        member: "m1".into(),
+    };
     let mut world = World::new(log.clone()).await;
     let start = || {
         let stop = CancellationToken::new();

@@ -36,7 +36,7 @@ fn record(key: &str, value: Option<bytes::Bytes>, offset: i64) -> LogRecord {
 impl World {
     /// The traveller comes with one signal, and must go at once.
     async fn new() -> World {
-        let site = Site::told(Schemas::open("").await.unwrap(), Clock::Wall, 1);
+        let site = Site::told(Schemas::open("").await.unwrap(), given::signers(), Clock::Wall, 1);
         let signal = Signal { event_id: EVENT.fixed(), ..given::signal(SourceKind::Checkpoint, 1, Millis(1000)) };
         let arrivals = [given::here("t", vec![signal]), given::release("t", Millis(1000))];
         let input = |(offset, arrival)| record(KEY, Some(Codec::built_in().encode(&arrival).into()), offset);

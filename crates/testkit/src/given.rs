@@ -1,15 +1,34 @@
 //! What a test of one household begins with: a mandate, a grid, an entry, a signal as an agency's event makes it, what keepers and workers
 //! send. What a test does not name has one value everywhere; what it names otherwise it says by struct update.
 
+use domain::mandate::{SignerKey, Signers, entry_toml};
 use events::{
     Action, ActionKind, Arrival, ArrivalMessage, Direction, Fixed16, GridEntry, Here, HouseholdEntry, Mandate, MandateState, Millis,
     Release, Signal, SourceKind,
 };
 
-/// Mandate `m`, of all divisions and sources, in force for ever.
+/// Three signers of mandates, the same in every test.
+pub fn signer_keys() -> [SignerKey; 3] {
+    [1, 2, 3].map(|number| SignerKey::new(&format!("signer-{number}"), &[number; 32]))
+}
+
+/// What a site knows of them.
+pub fn signers() -> Signers {
+    let entries: String = signer_keys().iter().map(|key| entry_toml(key.name(), &key.public_key())).collect();
+    #[expect(clippy::expect_used, reason = "three different keys under three names")]
+    Signers::from_toml(&entries).expect("three signers")
+}
+
+/// The mandate with the signatures of two of them, in place of those that it had: after whatever else a test has said of it.
+pub fn signed(mandate: Mandate) -> Mandate {
+    let [first, second, _] = signer_keys();
+    Mandate { signatures: vec![first.sign(&mandate), second.sign(&mandate)], ..mandate }
+}
+
+/// Mandate `m`, of all divisions and sources, in force for ever, and signed.
 pub fn mandate() -> Mandate {
     let all = || vec!["*".into()];
-    Mandate {
+    signed(Mandate {
         id: "m".into(),
         version: 1,
         title: String::new(),
@@ -23,9 +42,14 @@ pub fn mandate() -> Mandate {
         valid_from: Millis(i64::MIN),
         valid_until: Millis(i64::MAX),
         state: MandateState::Open,
-        demonstration: false,
+        // No other may be in force for ever.
+        demonstration: true,
         signatures: vec![],
-    }
+        parent: None,
+        acted_by: None,
+        acted_at: None,
+        keys_destroyed_at: None,
+    })
 }
 
 /// A grid of this division.

@@ -19,6 +19,7 @@ use rand::{Rng, SeedableRng};
 use router::Site;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use testkit::given;
 use testkit::sim::script::{Deed, Finding, MANDATE, Seen, Step, What};
 use testkit::sim::workers::Crew;
 
@@ -215,7 +216,7 @@ impl<'a> World<'a> {
 
     /// It has read nothing yet.
     pub fn new_process(&self) -> Process {
-        Process::new(Site::told(self.schemas.clone(), Clock::Wall, self.partitions))
+        Process::new(Site::told(self.schemas.clone(), given::signers(), Clock::Wall, self.partitions))
     }
 
     /// One step of the log, and what it stored is seen.

@@ -40,7 +40,7 @@ pub fn all() -> Result<Parts> {
         }
     };
     type Part = fn() -> Result<Option<(&'static str, PathBuf)>>;
-    let steps: [(&str, Part); 9] = [
+    let steps: [(&str, Part); 10] = [
         ("openssl", debian::openssl),
         ("java", || java::newest(21).map(|path| Some((parts::JAVA, path)))),
         ("kafka", || jvm::kafka().map(|path| Some((parts::KAFKA_LIBS, path)))),

@@ -49,7 +49,7 @@ fn identify(gateway: &Gateway, source: &Actor, fields: &Fields) -> Result<(Strin
     let site = &gateway.site;
     let named = intake::text(fields.get("mandate"), "mandate", intake::CODE_CHARS_MAX)?;
     let mandates = site.mandates();
-    let now = now_ms();
+    let now = site.latest.at(now_ms());
     let chosen = intake::choose(&mandates, &source.name, named.as_deref(), |one| intake::in_force(one, site.rules.clock, now, None))?;
     let keys = site.keyring.mandate(&chosen.id).ok_or(NotTaken::KeysAway)?;
     let mut given = KINDS.into_iter().filter(|kind| fields.get(intake::field_of(*kind)).is_some());

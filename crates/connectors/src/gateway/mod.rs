@@ -23,6 +23,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use budget::Budget;
 use domain::Clock;
+use domain::mandate::Latest;
 use eventlog::schemas::Schemas;
 use eventlog::table::{Small, Table};
 use eventlog::{Append, Headers, Log};
@@ -87,8 +88,10 @@ pub struct Site {
     pub schemas: Arc<Schemas>,
     /// The mandates' keys.
     pub keyring: Arc<Keyring>,
-    /// `control.mandates.v1`.
+    /// `control.mandates.v1`: what of it is believed.
     pub mandates: Arc<Small<Mandate>>,
+    /// The newest time that a mandate was judged by here.
+    pub latest: Arc<Latest>,
     /// Which times are taken.
     pub rules: Rules,
     /// Partitions of every keyed topic.

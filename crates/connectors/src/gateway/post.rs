@@ -180,6 +180,7 @@ fn judge_alone(
     let site = &gateway.site;
     let (mandates, codec) = (site.mandates(), site.schemas.codec());
     let judge = |item: Item| {
+        let received_at = now_ms();
         let context = Context {
             mandates: &mandates,
             keyring: &site.keyring,
@@ -188,7 +189,8 @@ fn judge_alone(
             partitions: site.partitions,
             source: &source.name,
             kind,
-            received_at: now_ms(),
+            received_at,
+            judged_at: site.latest.at(received_at),
             traceparent: item.traceparent.as_deref().or(trace),
             default_mandate: None,
         };

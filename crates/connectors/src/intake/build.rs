@@ -62,7 +62,7 @@ pub fn prepare(context: &Context<'_>, fields: &Fields) -> Result<Prepared, NotTa
     let named = named.as_deref().or(context.default_mandate);
     let rules = context.rules;
     let mandate = scope::choose(context.mandates, context.source, named, |one| {
-        scope::in_force(one, rules.clock, context.received_at, Some(observed_at))
+        scope::in_force(one, rules.clock, context.judged_at, Some(observed_at))
     })?;
     let keys = context.keyring.mandate(&mandate.id).ok_or(NotTaken::KeysAway)?;
     let body = read_body(context.kind, fields, mandate)?;

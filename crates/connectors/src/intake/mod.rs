@@ -52,6 +52,8 @@ pub struct Context<'a> {
     pub kind: SourceKind,
     /// When it was received.
     pub received_at: Millis,
+    /// The same, or later where this process has already judged mandates by a later time: its clock went back.
+    pub judged_at: Millis,
     /// W3C trace context, where the sender gave one.
     pub traceparent: Option<&'a str>,
     /// The mandate where a record names none itself.

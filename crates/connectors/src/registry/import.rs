@@ -9,6 +9,7 @@ use super::publish::publish;
 use super::snapshot::{self, Household, Snapshot};
 use crate::intake;
 use domain::Clock;
+use domain::mandate::{Book, Signers};
 use eventlog::schemas::Schemas;
 use eventlog::table::Small;
 use eventlog::{Log, LogError};
@@ -150,13 +151,15 @@ pub enum ImportError {
 pub async fn import(
     log: Arc<dyn Log>,
     schemas: Arc<Schemas>,
+    signers: &Signers,
     keyring: &Keyring,
     request: &ImportRequest,
     now: Millis,
     progress: &mut Progress<'_>,
 ) -> Result<ImportReport, ImportError> {
     let _held_until_the_end = lock(&request.state_dir)?;
-    let mandates = Small::<Mandate>::open(Arc::clone(&log), Arc::clone(&schemas), MANDATES).await?;
+    let mandates =
+        Small::<Mandate>::open_where(Arc::clone(&log), Arc::clone(&schemas), MANDATES, Book::new(signers.clone()).rule()).await?;
     let mandate = choose(mandates.all().into_iter().map(|(_, mandate)| mandate).collect(), request, now)?;
     let keys = keyring.mandate(&mandate.id).ok_or(KeysGone)?;
     let partitions = partitions(log.as_ref()).await?;

@@ -164,6 +164,7 @@ impl Source<'_> {
     /// Judges the records, makes the good ones durable and writes down the others.
     async fn deliver(&mut self, records: Vec<(u64, Result<Fields, Refusal>)>, rejects: &mut Rejects) -> Result<(), SourceError> {
         let (mandates, codec) = (self.site.mandates(), self.site.schemas.codec());
+        let received_at = now_ms();
         let context = Context {
             mandates: &mandates,
             keyring: &self.site.keyring,
@@ -172,7 +173,8 @@ impl Source<'_> {
             partitions: self.site.partitions,
             source: &self.config.source,
             kind: self.config.event,
-            received_at: now_ms(),
+            received_at,
+            judged_at: self.site.latest.at(received_at),
             traceparent: None,
             default_mandate: self.config.mandate.as_deref(),
         };

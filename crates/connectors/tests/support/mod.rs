@@ -3,6 +3,7 @@
 
 use connectors::gateway::{self, Config, Site};
 use domain::Clock;
+use domain::mandate::Book;
 use eventlog::embedded::Embedded;
 use eventlog::schemas::Schemas;
 use eventlog::table::{Grouped, MemoryStore, Small, Table};
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use testkit::given;
 use tokio_util::sync::CancellationToken;
 
 pub const PARTITIONS: i32 = 3;
@@ -39,10 +41,11 @@ pub fn mandate(id: &str) -> Mandate {
            fields = ["*"]
            divisions = ["3301"]
            max_households = 1000
+           demonstration = true
            valid_from = "2020-01-01T00:00:00Z"
            valid_until = "2100-01-01T00:00:00Z""#
     );
-    domain::mandate::from_toml(&text).unwrap()
+    given::signed(domain::mandate::from_toml(&text).unwrap())
 }
 
 impl TestSite {
@@ -60,7 +63,8 @@ impl TestSite {
             keyring.create_mandate(&one.id).unwrap();
             put(log.as_ref(), MANDATES, &one.id, Some(Codec::built_in().encode(one))).await;
         }
-        let mandates = Small::<Mandate>::open(Arc::clone(&log), Arc::clone(&schemas), MANDATES).await.unwrap();
+        let rule = Book::new(given::signers()).rule();
+        let mandates = Small::open_where(Arc::clone(&log), Arc::clone(&schemas), MANDATES, rule).await.unwrap();
         let is_away = Arc::new(AtomicBool::new(false));
         let (away, same) = (Arc::clone(&is_away), Arc::clone(&log));
         let connect: connectors::Connect = Arc::new(move || {
@@ -68,7 +72,8 @@ impl TestSite {
             let log: Arc<dyn Log> = Arc::new(MayGoAway { log: Arc::clone(&same), is_away: Arc::clone(&away) });
             Box::pin(async move { if is_away { Err(eventlog::LogError::Away("test".into())) } else { Ok(log) } })
         });
-        let site = Site { log, connect, schemas, keyring, mandates, rules: config.rules(clock), partitions: PARTITIONS };
+        let site =
+            Site { log, connect, schemas, keyring, mandates, latest: Arc::default(), rules: config.rules(clock), partitions: PARTITIONS };
         TestSite { dir, site, tokens: TokensFile::draw(), lookups_per_hour: config.lookups_per_hour, is_away }
     }
 

@@ -47,8 +47,16 @@ record! {
         state: MandateState,
         /// A demonstration: dates and cap may be wider than the law allows, and every page says so.
         demonstration: bool,
-        /// Signers' signatures over the mandate's text.
+        /// Signers' signatures over all that stands above, but for the state: `name:base64`.
         signatures: Vec<String>,
+        /// The mandate that this one may not be wider than; null: its own version before. Signed too.
+        parent: Option<String>,
+        /// Who opened, suspended, resumed or ended it last: an administrator's name. Not signed.
+        acted_by: Option<String>,
+        /// When; grows with every act.
+        acted_at: Option<Millis>,
+        /// When its keys were destroyed.
+        keys_destroyed_at: Option<Millis>,
     }
 }
 

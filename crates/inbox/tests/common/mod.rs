@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::given;
 use tokio_util::sync::CancellationToken;
 
 pub const PARTITIONS: i32 = 3;
@@ -89,6 +90,7 @@ impl Site {
             self.clock,
             Arc::clone(&self.log),
             Arc::clone(&self.schemas),
+            given::signers(),
             Arc::clone(&self.keyring),
             Arc::new(SignIn::new(&tokens())),
             inbox::Audit { dir: self.dir.path().join("audit"), signer: audit::Signer::open(&self.dir.path().join("keys")).unwrap() },
@@ -156,9 +158,9 @@ impl Site {
             valid_until: Millis(i64::MAX / 2),
             state,
             demonstration: true,
-            signatures: vec![],
+            ..given::mandate()
         };
-        self.put(topics::MANDATES, M, &mandate).await;
+        self.put(topics::MANDATES, M, &given::signed(mandate)).await;
     }
 
     pub fn sealed(&self, field: &str, owner: &str, text: &str) -> Sealed {

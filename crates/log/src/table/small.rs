@@ -11,7 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-/// The newest record of every key. A value that cannot be decoded is passed over and counted; the one before it stays.
+/// Whether a record under a key is believed; if not, why.
+pub type Rule<R> = Box<dyn FnMut(&str, &R) -> Result<(), String> + Send>;
+
+/// The newest record of every key. A value that cannot be decoded, or that a rule does not believe, is passed over and counted; the one
+/// before it stays.
 pub struct Small<R> {
     kept: Arc<Kept<R>>,
     followed: Arc<Followed>,
@@ -21,14 +25,20 @@ pub struct Small<R> {
 struct Kept<R> {
     records: RwLock<BTreeMap<String, Arc<R>>>,
     skipped: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl<R: events::Record + Send + Sync + 'static> Small<R> {
     /// Follows all partitions of the topic. Returns once it has read to the end that the topic had at the call.
     pub async fn open(log: Arc<dyn Log>, schemas: Arc<Schemas>, topic: &str) -> Result<Arc<Small<R>>, LogError> {
+        Small::open_where(log, schemas, topic, Box::new(|_, _| Ok(()))).await
+    }
+
+    /// The same, and of its records those alone that the rule believes, asked in the order of the log.
+    pub async fn open_where(log: Arc<dyn Log>, schemas: Arc<Schemas>, topic: &str, rule: Rule<R>) -> Result<Arc<Small<R>>, LogError> {
         let followed = Followed::new(log, topic).await?;
-        let kept = Arc::new(Kept { records: RwLock::default(), skipped: AtomicU64::new(0) });
-        let sink = Decode { kept: kept.clone(), schemas, folds: HashMap::new() };
+        let kept = Arc::new(Kept { records: RwLock::default(), skipped: AtomicU64::new(0), refused: AtomicU64::new(0) });
+        let sink = Decode { kept: kept.clone(), schemas, folds: HashMap::new(), rule };
         let follower = Follower::spawn(followed.clone(), sink).await?;
         let small = Arc::new(Small { kept, followed, follower });
         small.catch_up().await?;
@@ -69,12 +79,18 @@ impl<R: events::Record + Send + Sync + 'static> Small<R> {
     pub fn skipped(&self) -> u64 {
         self.kept.skipped.load(Ordering::Relaxed)
     }
+
+    /// Records that the rule did not believe, since the start.
+    pub fn refused(&self) -> u64 {
+        self.kept.refused.load(Ordering::Relaxed)
+    }
 }
 
 struct Decode<R> {
     kept: Arc<Kept<R>>,
     schemas: Arc<Schemas>,
     folds: HashMap<i32, Fold>,
+    rule: Rule<R>,
 }
 
 #[async_trait]
@@ -100,11 +116,19 @@ impl<R: events::Record + Send + Sync + 'static> Sink for Decode<R> {
                 (Some(_), Ok(key)) => self.schemas.decode::<R>(record).await.map(|value| (key, Some(Arc::new(value)))),
                 (_, Err(_)) => Err(events::CodecError::NoPrefix),
             };
+            let (partition, offset) = (batch.partition, record.offset);
             match decoded {
-                Ok((key, value)) => changes.push((key.to_owned(), value)),
+                Ok((key, Some(value))) => match (self.rule)(key, &value) {
+                    Ok(()) => changes.push((key.to_owned(), Some(value))),
+                    Err(reason) => {
+                        self.kept.refused.fetch_add(1, Ordering::Relaxed);
+                        metrics::counter!("oneknock_records_refused_total", "topic" => batch.topic.to_string()).increment(1);
+                        tracing::error!(topic = &*batch.topic, partition, offset, reason, "a record is refused: as if it were not there");
+                    }
+                },
+                Ok((key, None)) => changes.push((key.to_owned(), None)),
                 Err(error) => {
                     self.kept.skipped.fetch_add(1, Ordering::Relaxed);
-                    let (partition, offset) = (batch.partition, record.offset);
                     tracing::warn!(topic = &*batch.topic, partition, offset, %error, "a record cannot be read; it is passed over");
                 }
             }

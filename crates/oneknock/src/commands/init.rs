@@ -1,8 +1,10 @@
 //! `oneknock init DIR`: a ready site: configuration, keys, sign-in, policy and a demonstration mandate.
 
 use crate::cli::{Clock, Init, InitKeys};
+use crate::commands::mandate::sign;
 use crate::failure::Failure;
 use crate::keyring;
+use domain::mandate::{SIGNATURES_NEEDED, SignerKey, entry_toml};
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan};
@@ -25,6 +27,8 @@ pub fn run(options: &Init) -> Result<(), Failure> {
     println!("A site is ready in {dir}:");
     println!("  oneknock.toml   addresses, log, limits");
     println!("  mandate.toml    {MANDATE}: a DEMONSTRATION mandate for all divisions, sources and fields; not for real data");
+    println!("  signers.toml    whose signatures a mandate needs: two of three, here of demonstration signers");
+    println!("  signers/        their private keys; real signers keep theirs, each elsewhere, and never here");
     println!("  policy.toml     what makes a visit");
     println!("  tokens.json     who may sign in (mode 0600): the sources' tokens go to the agencies, the worker's to a phone");
     println!("  keys/           the mandate's keys, wrapped: in no topic");
@@ -42,7 +46,7 @@ pub fn run(options: &Init) -> Result<(), Failure> {
 /// Writes the site.
 pub fn write(options: &Init) -> Result<(), Failure> {
     let dir = &options.dir;
-    for name in ["oneknock.toml", "tokens.json", "keys", "keys.password", "mandate.toml", "policy.toml", "log"] {
+    for name in ["oneknock.toml", "tokens.json", "keys", "keys.password", "mandate.toml", "signers.toml", "signers", "policy.toml", "log"] {
         if dir.join(name).exists() {
             return Err(Failure::file(&dir.join(name), "there is a site already; expected a directory without one"));
         }
@@ -57,7 +61,9 @@ pub fn write(options: &Init) -> Result<(), Failure> {
     }
     TokensFile::draw().save(&dir.join("tokens.json"))?;
     save(&dir.join("policy.toml"), domain::policy::DEFAULT_TOML)?;
-    save(&dir.join("mandate.toml"), &mandate(from, until))?;
+    let signers = draw_signers(dir)?;
+    let text = signers.iter().take(SIGNATURES_NEEDED).try_fold(mandate(from, until), |text, key| sign::signed(&text, key));
+    save(&dir.join("mandate.toml"), &text.map_err(|error| anyhow::anyhow!("{error}"))?)?;
     // Last: a directory with it is a whole site.
     save(&dir.join("oneknock.toml"), &configuration(options.clock, &keys(&options.keys)?))
 }
@@ -88,6 +94,28 @@ pub fn moment(option: &str, text: &str) -> Result<Timestamp, Failure> {
     let date: Date = text.parse().map_err(|_| expected())?;
     let china = TimeZone::fixed(Offset::constant(CHINA_HOURS));
     Ok(date.to_zoned(china).map_err(|_| expected())?.timestamp())
+}
+
+/// Three signers for demonstrations: their public keys, and in a folder of their own the private ones.
+fn draw_signers(dir: &Path) -> Result<Vec<SignerKey>, Failure> {
+    let folder = dir.join("signers");
+    keys::files::create_directory(&folder).map_err(anyhow::Error::from)?;
+    let note = "The private keys of this site's demonstration signers: whoever holds two of them can sign any mandate.\n\
+                For real data each signer draws a key of their own, on a machine of their own (`oneknock mandate signer NAME --key FILE`),\n\
+                and gives away the public part alone, for signers.toml. Then this folder is deleted.\n";
+    save(&folder.join("README"), note)?;
+    let mut public =
+        "# Two of these three must sign a mandate (`oneknock mandate sign`). Public keys; a change counts from the next start on.\n"
+            .to_owned();
+    let mut drawn = Vec::new();
+    for number in 1..=3 {
+        let name = format!("demo-signer-{number}");
+        let key = sign::draw(&name, &folder.join(format!("{name}.key")))?;
+        public.push_str(&format!("\n{}", entry_toml(key.name(), &key.public_key())));
+        drawn.push(key);
+    }
+    save(&dir.join("signers.toml"), &public)?;
+    Ok(drawn)
 }
 
 fn mandate(from: Timestamp, until: Timestamp) -> String {
@@ -171,6 +199,9 @@ listen = "127.0.0.1:8082"          # metrics, health, reports; on the embedded l
 [site]
 mandate = "./mandate.toml"         # published where the log holds none
 policy = "./policy.toml"
+
+[mandates]
+signers = "./signers.toml"         # two of the three must have signed a mandate
 
 [policy]
 visits_max = 1000                  # `policy apply` asks for --yes where a policy would make more visits than so many; 0: it never asks

@@ -27,7 +27,7 @@ pub async fn run(config: &Path, command: Ops, json: bool) -> Result<(), Failure>
         Ops::Dlq(Dlq::List) => print(&ops::dlq::list(&site.log).await.map_err(failure)?, json),
         Ops::Trace { event_id, lang } => {
             let id = event_id.parse().map_err(|_| Failure::Usage("EVENT_ID: expected 32 hexadecimal digits".to_owned()))?;
-            let trace = ops::trace::trace(&site.log, &site.schemas, id).await.map_err(failure)?;
+            let trace = ops::trace::trace(&site.log, &site.schemas, &site.signers, id).await.map_err(failure)?;
             say(&if json { serde_json::to_string(&trace)? } else { trace.text(Language::of(lang).into()) })
         }
         Ops::Ledger => {

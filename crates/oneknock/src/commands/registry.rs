@@ -57,7 +57,7 @@ async fn imported(parsed: &run::Parsed, site: &Site, request: &ImportRequest) ->
         bar.set_position(done);
     };
     let (log, schemas) = (Arc::clone(&site.log), Arc::clone(&site.schemas));
-    let done = registry::import(log, schemas, &parsed.keyring, request, site::now(), &mut progress).await;
+    let done = registry::import(log, schemas, &site.signers, &parsed.keyring, request, site::now(), &mut progress).await;
     bar.finish_and_clear();
     Ok(done?)
 }

@@ -3,7 +3,7 @@
 
 use crate::changes;
 use crate::cli::Role;
-use crate::commands::{ops, policy};
+use crate::commands::{mandate, ops, policy};
 use crate::config::{self, Config, LogKind};
 use crate::failure::Failure;
 use crate::language::Language;
@@ -56,8 +56,13 @@ pub fn parse(path: &Path) -> Result<Parsed, Failure> {
     let read = |key: &str, path: &Path| {
         std::fs::read_to_string(path).map_err(|error| Failure::file(&config.file, format!("{key}: {}: {error}", path.display())))
     };
+    let signers = site::signers(&config)?;
     let mandate = match &config.mandate {
-        Some(path) => Some(domain::mandate::from_toml(&read("site.mandate", path)?).map_err(|error| Failure::file(path, error))?),
+        Some(path) => {
+            let mandate = domain::mandate::from_toml(&read("site.mandate", path)?).map_err(|error| Failure::file(path, error))?;
+            mandate::check(&mandate, &signers).map_err(|refused| Failure::file(path, refused))?;
+            Some(mandate)
+        }
         None => None,
     };
     let policy = match &config.policy {
@@ -67,13 +72,6 @@ pub fn parse(path: &Path) -> Result<Parsed, Failure> {
         }
         None => None,
     };
-    let is_here = |id: &str| keyring.mandate(id).is_some() || keyring.shut().iter().any(|(shut, _)| shut == id);
-    if let Some(mandate) = mandate.as_ref().filter(|mandate| !is_here(&mandate.id)) {
-        let id = &mandate.id;
-        let what =
-            format!("keys.file: expected the keys of mandate {id}: put its file back from a copy; nothing else opens what they sealed");
-        return Err(Failure::file(&config.keys_dir, what));
-    }
     Ok(Parsed { config, sign_in, people, keyring, mandate, policy })
 }
 
@@ -82,7 +80,7 @@ impl Parsed {
     pub async fn prepare(&self, site: &site::Site) -> Result<(), Failure> {
         site::create_topics(&site.log, self.config.log.partitions).await?;
         changes::sign_in(&self.config, site, &self.people).await?;
-        Ok(site::publish_first(site, self.mandate.as_ref(), self.policy.as_ref()).await?)
+        site::publish_first(site, &self.config, &self.keyring, self.mandate.as_ref(), self.policy.as_ref()).await
     }
 }
 
@@ -136,7 +134,7 @@ pub async fn start(parsed: Parsed, wanted: &[Role], metrics: Metrics) -> Result<
     }
     if let Some(listener) = listeners.ops {
         announce("ops", &listener);
-        let settings = ::ops::Config { groups: ops::GROUPS, serve_log: embedded };
+        let settings = ::ops::Config { groups: ops::GROUPS, serve_log: embedded, signers: site.signers.clone() };
         let (log, schemas, sign_in) = (Arc::clone(&site.log), Arc::clone(&site.schemas), Arc::clone(&process.sign_in));
         let stop = stop.clone();
         if wants(Role::Ops) {

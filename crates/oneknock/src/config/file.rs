@@ -22,6 +22,7 @@ pub struct File {
     inbox: InboxSection,
     ops: OpsSection,
     site: SiteSection,
+    mandates: MandatesSection,
     policy: PolicySection,
     sources: BTreeMap<String, SourceSection>,
     keys: KeysSection,
@@ -126,6 +127,18 @@ struct SiteSection {
 impl Default for SiteSection {
     fn default() -> Self {
         Self { mandate: "./mandate.toml".into(), policy: "./policy.toml".into() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MandatesSection {
+    signers: String,
+}
+
+impl Default for MandatesSection {
+    fn default() -> Self {
+        Self { signers: "./signers.toml".into() }
     }
 }
 
@@ -276,6 +289,7 @@ impl File {
             contact_reads_per_hour: check.number("inbox.contact_reads_per_hour", self.inbox.contact_reads_per_hour, 0, 1_000_000)?,
             ops_listen: check.address("ops.listen", &self.ops.listen, "127.0.0.1:8082")?,
             mandate: check.optional_path(&self.site.mandate),
+            signers: check.path("mandates.signers", &self.mandates.signers)?,
             policy: check.optional_path(&self.site.policy),
             visits_max: check.number("policy.visits_max", self.policy.visits_max, 0, 1_000_000_000)?,
             sources,

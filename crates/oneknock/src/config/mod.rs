@@ -44,6 +44,8 @@ pub struct Config {
     pub ops_listen: String,
     /// The mandate that `init` wrote.
     pub mandate: Option<PathBuf>,
+    /// Whose signatures mandates need.
+    pub signers: PathBuf,
     /// The policy that `init` wrote.
     pub policy: Option<PathBuf>,
     /// A policy that would make more visits than so many asks for `--yes`; 0: none does.
@@ -113,7 +115,7 @@ pub enum LogKind {
 }
 
 /// Sections of the file: only variables of these are read.
-const SECTIONS: [&str; 11] = ["log", "gateway", "router", "inbox", "ops", "site", "policy", "sources", "keys", "audit", "auth"];
+const SECTIONS: [&str; 12] = ["log", "gateway", "router", "inbox", "ops", "site", "mandates", "policy", "sources", "keys", "audit", "auth"];
 
 /// Reads and checks it.
 ///
@@ -183,6 +185,7 @@ mod tests {
         ("[inbox]\nlisten = \"here:99999\"", &["inbox.listen", "127.0.0.1:8080"]),
         ("[ops]\nlisten = 8082", &["ops.listen", "string"]),
         ("[policy]\nvisits_max = -1", &["policy.visits_max", "0 to 1000000000"]),
+        ("[mandates]\nsigners = \"\"", &["mandates.signers", "path"]),
         ("[site]\nmandat = \"x\"", &["site.mandat", "unknown key", "mandate"]),
         (
             "[sources.toll]\nkind = \"files\"\npath = \"x\"\nformat = \"xml\"\nevent = \"highway\"\nsource = \"s\"",

@@ -190,15 +190,21 @@ pub(super) fn household_state(place: Place, task: &Task, id: EventId) -> Househo
     }
 }
 
-/// The newest values of a small table, by key.
-pub(super) async fn table<R: events::Record>(log: &Arc<dyn Log>, schemas: &Schemas, topic: &str) -> Result<HashMap<String, R>, OpsError> {
+/// The newest values of a small table, by key: of those that the rule believes.
+pub(super) async fn table<R: events::Record>(
+    log: &Arc<dyn Log>,
+    schemas: &Schemas,
+    topic: &str,
+    mut is_believed: impl FnMut(&str, &R) -> bool,
+) -> Result<HashMap<String, R>, OpsError> {
     let mut scan = Scan::new(log, topic, &scan::spans(log, topic).await?).await?;
     let mut newest = HashMap::new();
     while let Some(batch) = scan.next().await? {
         for record in &batch.records {
             let key = String::from_utf8_lossy(&record.key).into_owned();
             match schemas.decode::<R>(record).await {
-                Ok(value) if record.value.is_some() => drop(newest.insert(key, value)),
+                Ok(value) if !is_believed(&key, &value) => {}
+                Ok(value) => drop(newest.insert(key, value)),
                 _ => drop(newest.remove(&key)),
             }
         }

@@ -7,6 +7,7 @@ mod words;
 
 use crate::OpsError;
 use domain::household::{self, Context, Row};
+use domain::mandate::{Book, Signers};
 use domain::{Clock, policy};
 use eventlog::Log;
 use eventlog::schemas::Schemas;
@@ -278,7 +279,7 @@ pub struct BeforeState {
 ///
 /// # Errors
 /// [`OpsError::NoEvent`], or the log is away.
-pub async fn trace(log: &Arc<dyn Log>, schemas: &Schemas, id: EventId) -> Result<Trace, OpsError> {
+pub async fn trace(log: &Arc<dyn Log>, schemas: &Schemas, signers: &Signers, id: EventId) -> Result<Trace, OpsError> {
     let mut found = Vec::new();
     for kind in SourceKind::ALL {
         find::event_records(log, schemas, *kind, id, &mut found).await?;
@@ -299,7 +300,7 @@ pub async fn trace(log: &Arc<dyn Log>, schemas: &Schemas, id: EventId) -> Result
     {
         traveller = Some(state);
         if let Some((stands, task)) = find::household(log, schemas, &mandate, &place).await? {
-            asked = asked_state(log, schemas, &mandate, &task, id).await?;
+            asked = asked_state(log, schemas, signers, &mandate, &task, id).await?;
             household = Some(find::household_state(stands, &task, id));
         }
     }
@@ -317,13 +318,15 @@ pub async fn trace(log: &Arc<dyn Log>, schemas: &Schemas, id: EventId) -> Result
 async fn asked_state(
     log: &Arc<dyn Log>,
     schemas: &Schemas,
+    signers: &Signers,
     mandate: &str,
     task: &Task,
     id: EventId,
 ) -> Result<Option<AskedState>, OpsError> {
-    let policies = find::table::<Policy>(log, schemas, POLICIES).await?;
-    let mandates = find::table::<Mandate>(log, schemas, MANDATES).await?;
-    let grids = find::table::<GridEntry>(log, schemas, GRIDS).await?;
+    let policies = find::table::<Policy>(log, schemas, POLICIES, |_, _| true).await?;
+    let mut book = Book::new(signers.clone());
+    let mandates = find::table::<Mandate>(log, schemas, MANDATES, |key, mandate| book.judge(key, mandate).is_ok()).await?;
+    let grids = find::table::<GridEntry>(log, schemas, GRIDS, |_, _| true).await?;
     let default = policy::default_policy();
     let policy = policies.get(POLICY_KEY).unwrap_or(&default);
     let (now, clock, mandate) = (crate::now(), Clock::Wall, mandates.get(mandate));

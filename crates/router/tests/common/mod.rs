@@ -91,7 +91,7 @@ impl World {
             let value = Some(codec.encode(task).into());
             log.append(vec![Append { topic: TASKS.into(), partition: 0, key: KEY.into(), value, ..Append::default() }]).await.unwrap();
         }
-        let site = Site::told(Schemas::open("").await.unwrap(), Clock::Wall, 1);
+        let site = Site::told(Schemas::open("").await.unwrap(), given::signers(), Clock::Wall, 1);
         let own = log.read(vec![From { topic: TASKS.into(), partition: 0, offset: 0 }]).await.unwrap();
         let (owner, commands) = owner(&site, deaf_to, "c1");
         let (sent, links, written) = (vec![], vec![], vec![]);

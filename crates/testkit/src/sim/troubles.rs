@@ -1,6 +1,7 @@
 //! What rules the city, and how that changes: policies with zones of several levels, the mandate's dates, grids inside and outside.
 
 use super::script::{MANDATE, What};
+use crate::given;
 use events::time::{DAY_MS, HOUR_MS};
 use events::{DueHours, Level, Mandate, MandateState, Millis, Policy, SourceKind, Zone};
 use rand::Rng;
@@ -36,7 +37,7 @@ pub(super) fn policy(random: &mut SmallRng, at: Millis, turned: bool) -> Policy 
 
 /// The mandate, in force between these moments.
 pub(super) fn mandate(version: i64, from: Millis, until: Millis, state: MandateState) -> Mandate {
-    Mandate {
+    given::signed(Mandate {
         id: MANDATE.into(),
         version,
         title: String::new(),
@@ -50,9 +51,8 @@ pub(super) fn mandate(version: i64, from: Millis, until: Millis, state: MandateS
         valid_from: from,
         valid_until: until,
         state,
-        demonstration: false,
-        signatures: vec![],
-    }
+        ..given::mandate()
+    })
 }
 
 /// What governs from the beginning, and what of it changes in these days. Says what is particular.

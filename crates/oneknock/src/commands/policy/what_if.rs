@@ -46,7 +46,7 @@ type Both<T> = [T; 2];
 /// Compares. Everything that the log holds is replayed up to the span's end, so that what was open or covered at its beginning is known.
 pub async fn run(site: &Site, clock: Clock, policy: &Policy, span: Span, language: Language) -> Result<Report, Failure> {
     // As if one owner had all: nothing is written, so that nobody minds.
-    let tables = router::Site::open(&site.log, Arc::clone(&site.schemas), clock, 1, None).await?;
+    let tables = router::Site::open(&site.log, Arc::clone(&site.schemas), site.signers.clone(), clock, 1, None).await?;
     let in_force = Policy::clone(&tables.policy());
     let mut policy = policy.clone();
     policy.version = policy.version.max(in_force.version + 1);

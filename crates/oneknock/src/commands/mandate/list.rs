@@ -1,26 +1,23 @@
-//! `oneknock mandate list`: what may be shared, why and until when.
+//! `oneknock mandate list`: all that are believed, with whether each is in force now.
 
 use crate::config;
 use crate::failure::Failure;
 use crate::site;
-use eventlog::table::Small;
 use events::{Mandate, MandateState, Millis, time, topics};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::Arc;
 
 /// Prints all mandates that the log holds, with whether each is in force now.
 pub async fn list(config: &Path, as_json: bool) -> Result<(), Failure> {
     let config = config::load(config)?;
     let site = site::for_command(&config).await?;
     site::create_topics(&site.log, config.log.partitions).await?;
-    let held = Small::<Mandate>::open(Arc::clone(&site.log), Arc::clone(&site.schemas), topics::MANDATES).await?;
-    let mut mandates = held.all();
-    mandates.sort_by(|a, b| a.0.cmp(&b.0));
+    let held = site.mandates().await?;
+    let mandates = held.all();
     let now = site::now();
     if as_json {
         let list: Vec<Value> = mandates.iter().map(|(_, mandate)| object(mandate, now)).collect();
-        println!("{}", json!({ "mandates": list }));
+        println!("{}", json!({ "mandates": list, "refused": held.refused() }));
         return Ok(());
     }
     if mandates.is_empty() {
@@ -31,6 +28,16 @@ pub async fn list(config: &Path, as_json: bool) -> Result<(), Failure> {
         let demonstration = if mandate.demonstration { "  DEMONSTRATION" } else { "" };
         println!("{}  version {}  {}  {from} to {until}{demonstration}", mandate.id, mandate.version, word(mandate, now));
         println!("  {}", mandate.title);
+        if let (Some(actor), Some(at)) = (&mandate.acted_by, mandate.acted_at) {
+            println!("  last acted on by {actor} at {}", time::format(at));
+        }
+    }
+    if held.refused() > 0 {
+        println!(
+            "{} records of {} are refused, for the reasons above: they are as if they were not there",
+            held.refused(),
+            topics::MANDATES
+        );
     }
     Ok(())
 }
@@ -51,6 +58,9 @@ fn object(mandate: &Mandate, now: Millis) -> Value {
         "issued_by": mandate.issued_by, "purposes": mandate.purposes, "sources": mandate.sources, "fields": mandate.fields,
         "divisions": mandate.divisions, "max_households": mandate.max_households, "valid_from": time::format(mandate.valid_from),
         "valid_until": time::format(mandate.valid_until), "state": mandate.state, "in_force": domain::mandate::in_force(mandate, now),
-        "demonstration": mandate.demonstration,
+        "demonstration": mandate.demonstration, "parent": mandate.parent,
+        "signed_by": mandate.signatures.iter().filter_map(|one| one.split_once(':')).map(|(name, _)| name).collect::<Vec<_>>(),
+        "acted_by": mandate.acted_by, "acted_at": mandate.acted_at.map(time::format),
+        "keys_destroyed_at": mandate.keys_destroyed_at.map(time::format),
     })
 }

@@ -1,0 +1,56 @@
+//! `oneknock mandate …`: what may be shared, why and until when; signed by two of three signers, opened, suspended and ended by an
+//! administrator, whose name stands in the record.
+
+mod act;
+mod list;
+mod open;
+pub mod sign;
+
+use crate::cli;
+use crate::failure::Failure;
+use crate::site::{self, Site};
+use anyhow::anyhow;
+use domain::mandate::{Refused, Signers, days, is_short_enough};
+use events::{Mandate, MandateState, Millis, topics};
+use std::path::Path;
+
+/// Does one of them.
+pub async fn run(config: &Path, command: cli::Mandate, as_json: bool) -> Result<(), Failure> {
+    match command {
+        cli::Mandate::List => list::list(config, as_json).await,
+        cli::Mandate::Signer { name, key } => sign::signer(&name, &key),
+        cli::Mandate::Sign { file, key } => sign::sign(&file, &key),
+        cli::Mandate::Open { file } => open::open(config, &file).await,
+        cli::Mandate::Suspend { id } => act::act(config, &id, MandateState::Suspended).await,
+        cli::Mandate::Resume { id } => act::act(config, &id, MandateState::Open).await,
+    }
+}
+
+/// What must hold of every mandate, whatever is known beside it: signed, and not too long.
+pub fn check(mandate: &Mandate, signers: &Signers) -> Result<Vec<String>, Refused> {
+    let signed_by = signers.check(mandate)?;
+    if is_short_enough(mandate) { Ok(signed_by) } else { Err(Refused::TooLong(days(mandate))) }
+}
+
+/// Publishes a mandate as an act of the site's administrator, later than every act before.
+async fn publish(site: &Site, actor: &str, before: Option<&Mandate>, mandate: Mandate) -> Result<Mandate, Failure> {
+    let after = before.and_then(|before| before.acted_at).map_or(i64::MIN, |at| at.0 + 1);
+    let acted_at = Some(Millis(site::now().0.max(after)));
+    let mandate = Mandate { acted_by: Some(actor.to_owned()), acted_at, ..mandate };
+    site::publish(site, topics::MANDATES, &mandate.id, &mandate).await?;
+    Ok(mandate)
+}
+
+/// The mandate of an id among those that the log holds.
+async fn known(site: &Site, id: &str) -> Result<Mandate, Failure> {
+    let found = site.mandates().await?.get(id).map(|mandate| Mandate::clone(&mandate));
+    found.ok_or_else(|| Failure::Failed(anyhow!("there is no mandate {id} here; `oneknock mandate list` shows those that there are")))
+}
+
+fn state_word(state: MandateState) -> &'static str {
+    match state {
+        MandateState::Open => "open",
+        MandateState::Suspended => "suspended",
+        MandateState::Ended => "ended",
+    }
+}
