@@ -290,3 +290,28 @@ async fn somebody_elses_action_is_not_to_be_found_out() {
     let (status, body) = site.act(S1, &task.task_id, claim).await;
     assert_eq!((status, &body["field"]), (400, &json!("action_id")));
 }
+
+/// Another id at each sign-in, the one before is worth nothing; and guessing at tokens from one address ends soon.
+#[tokio::test]
+async fn a_sign_in_changes_the_cookie_and_guessing_ends_soon() {
+    let site = Site::open().await;
+    let own = site.base.clone();
+    let sign_in = async |token: &str, cookie: &str| {
+        let request = site.http.post(format!("{own}/sign-in")).header("origin", &own).header("cookie", cookie);
+        let answer = request.body(json!({"token": token}).to_string()).send().await.unwrap();
+        let cookie = answer.headers().get("set-cookie").map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap().to_owned());
+        (answer.status().as_u16(), answer.headers().contains_key("retry-after"), cookie)
+    };
+    let me = async |cookie: &str| site.http.get(format!("{own}/v1/me")).header("cookie", cookie).send().await.unwrap().status().as_u16();
+    let first = sign_in(W1, "").await.2.unwrap();
+    let second = sign_in(W2, &first).await.2.unwrap();
+    assert_eq!([first == second, me(&first).await == 401, me(&second).await == 200], [false, true, true]);
+    let mut refused = 0;
+    let (mut status, mut again) = (0, false);
+    while refused < 1_000 && status != 429 {
+        (status, again, _) = sign_in("somebody-s-guess-at-a-token", "").await;
+        refused += 1;
+    }
+    assert_eq!((refused, again), (61, true));
+    assert_eq!(me(&second).await, 200, "who is signed in goes on");
+}
