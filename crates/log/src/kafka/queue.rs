@@ -84,8 +84,8 @@ impl<C: ProducerContext + 'static> Reports<C> {
             unsafe { (*call.cast::<Box<dyn Fn() + Send + Sync>>())() }
         }
         let call: *mut Box<dyn Fn() + Send + Sync> = Box::into_raw(Box::new(Box::new(call)));
-        // SAFETY: the client lives, `producer` holds it, and it always has a main queue. The reference to that is ours, and `call` lives until
-        // it is taken back in `drop`.
+        // SAFETY: the client lives, `producer` holds it, and it always has a main queue. The reference to that is ours, and `call` lives
+        // until it is taken back in `drop`.
         let native = unsafe {
             let native = NonNull::new_unchecked(native::rd_kafka_queue_get_main(producer.client().native_ptr()));
             native::rd_kafka_queue_cb_event_enable(native.as_ptr(), Some(filled), call.cast());
