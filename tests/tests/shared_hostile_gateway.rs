@@ -13,7 +13,7 @@ use eventlog::schemas::Schemas;
 use eventlog::table::{MemoryStore, Small, Table};
 use eventlog::{Append, From, Log, site_topics};
 use events::topics::{CHECKPOINT, IDENTIFIERS, MANDATES};
-use events::{CheckpointPassage, Codec, Mandate, SourceKind};
+use events::{CheckpointPassage, Codec, SourceKind};
 use keys::{Keyring, SignIn, TokensFile};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

@@ -43,7 +43,7 @@ fn write(dir: &Path, files: &Files<'_>) {
 
 async fn run(site: &TestSite, request: &ImportRequest, now: i64) -> Result<ImportReport, ImportError> {
     let (log, schemas) = (std::sync::Arc::clone(&site.site.log), std::sync::Arc::clone(&site.site.schemas));
-    import(log, schemas, &site.site.keyring, request, Millis(now), &mut |_, _| {}).await
+    import(log, schemas, &testkit::given::signers(), &site.site.keyring, request, Millis(now), &mut |_, _| {}).await
 }
 
 const NOW: i64 = 1_790_000_000_000;

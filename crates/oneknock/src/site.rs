@@ -13,7 +13,7 @@ use eventlog::table::Small;
 use eventlog::{Append, Log, LogError, site_topics};
 use events::{Mandate, Millis, Policy, Record, topics};
 use futures::FutureExt;
-use keys::TokensFile;
+use keys::{Keyring, TokensFile};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,8 +206,9 @@ pub async fn publish_first(
         if site.mandates().await?.is_empty() {
             let id = &mandate.id;
             if keyring.mandate(id).is_none() && keyring.shut().iter().all(|(shut, _)| shut != id) {
-                let what =
-                    format!("keys.file: expected the keys of mandate {id}: put its file back from a copy; nothing else opens what they sealed");
+                let what = format!(
+                    "keys.file: expected the keys of mandate {id}: put its file back from a copy; nothing else opens what they sealed"
+                );
                 return Err(Failure::file(&config.keys_dir, what));
             }
             publish(site, topics::MANDATES, &mandate.id, mandate).await?;

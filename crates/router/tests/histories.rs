@@ -144,12 +144,18 @@ impl World {
                     self.positions.insert((input.to_owned(), batch.partition), value);
                 }
                 Verdict::State if &*batch.topic == TASKS => {
-                    let task: Task = self.codec.decode(record.value.as_deref().unwrap()).unwrap();
+                    let key = String::from_utf8(record.key.to_vec()).unwrap();
+                    // The repair of a stale record where its owner holds none.
+                    let Some(value) = record.value.as_deref() else {
+                        self.tasks.remove(&key);
+                        continue;
+                    };
+                    let task: Task = self.codec.decode(value).unwrap();
                     domain::invariants::check(&task).unwrap();
                     if !task.task_id.is_empty() {
                         self.visits.insert(task.task_id.clone(), ());
                     }
-                    self.tasks.insert(String::from_utf8(record.key.to_vec()).unwrap(), task);
+                    self.tasks.insert(key, task);
                 }
                 Verdict::State | Verdict::Claim | Verdict::Stale => {}
             }

@@ -3,6 +3,7 @@
 use super::{check, publish, state_word};
 use crate::config::{self, Config};
 use crate::failure::Failure;
+use crate::keyring;
 use crate::site::{self, Site};
 use anyhow::anyhow;
 use domain::Clock;
@@ -53,7 +54,7 @@ pub async fn open(config: &Path, path: &Path) -> Result<(), Failure> {
 
 /// The keys are drawn with a mandate's first version, and never again.
 fn keys_for(config: &Config, mandate: &Mandate, is_renewal: bool) -> Result<(), Failure> {
-    let keyring = site::keyring(config)?;
+    let keyring = keyring::open(config)?;
     if keyring.mandate(&mandate.id).is_some() {
         return Ok(());
     }
