@@ -9,7 +9,8 @@ use crate::language::Language;
 use crate::roles::{self, Process};
 use crate::site;
 use ::ops::metrics::{self, Metrics};
-use events::{Mandate, Policy};
+use eventlog::table::Small;
+use events::{Mandate, MandateState, Policy};
 use keys::{Keyring, SignIn};
 use std::path::Path;
 use std::sync::Arc;
@@ -105,7 +106,9 @@ pub async fn start(parsed: Parsed, wanted: &[Role], metrics: Metrics) -> Result<
     parsed.prepare(&site).await?;
 
     let stop = CancellationToken::new();
+    let keyring = Arc::clone(&parsed.keyring);
     let process = Process::begin(parsed.config, site.clone(), parsed.keyring, parsed.sign_in)?;
+    tokio::spawn(let_go_of_keys(site.mandates().await?, keyring, stop.clone()));
     let mut tasks = JoinSet::new();
     if let Some(listener) = listeners.inbox {
         announce("inbox", &listener);
@@ -133,6 +136,27 @@ pub async fn start(parsed: Parsed, wanted: &[Role], metrics: Metrics) -> Result<
         tasks.spawn(async move { (Role::Router, roles::router(process, stop).await) });
     }
     Ok(Running { roles: tasks, stop, site })
+}
+
+/// Keys that were destroyed by another process go from the memory of this one as soon as the log says so; those of a mandate that another
+/// process opened come.
+async fn let_go_of_keys(mandates: Arc<Small<Mandate>>, keyring: Arc<Keyring>, stop: CancellationToken) {
+    let mut changed = mandates.subscribe();
+    loop {
+        let differs = |mandate: &Mandate| (mandate.state == MandateState::Ended) == keyring.mandate(&mandate.id).is_some();
+        if mandates.all().iter().any(|(_, mandate)| differs(mandate))
+            && let Err(error) = keyring.reload()
+        {
+            tracing::error!(%error, "the keys cannot be read again");
+        }
+        for (id, _) in mandates.all().iter().filter(|(_, one)| one.keys_destroyed_at.is_some() && keyring.mandate(&one.id).is_some()) {
+            tracing::error!(mandate = id, "keys of an ended mandate are here again: `oneknock mandate end` destroys them");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            keys = changed.recv() => if keys.is_none() { return },
+        }
+    }
 }
 
 #[derive(Default)]
