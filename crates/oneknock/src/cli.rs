@@ -243,6 +243,11 @@ pub enum Mandate {
         /// The mandate.
         id: String,
     },
+    /// End a mandate for good: its keys are destroyed, and nothing that they sealed opens any more.
+    End {
+        /// The mandate.
+        id: String,
+    },
 }
 
 /// `oneknock keys …`

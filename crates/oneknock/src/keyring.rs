@@ -78,6 +78,10 @@ pub async fn keep(keyring: Arc<Keyring>, mandates: Arc<Small<Mandate>>, stop: Ca
             tracing::error!(mandate, reason, "the keys of a mandate do not open: what needs them waits");
         }
         said = shut;
+        let is_back = |mandate: &Mandate| mandate.keys_destroyed_at.is_some() && keyring.mandate(&mandate.id).is_some();
+        for (mandate, _) in mandates.all().iter().filter(|(_, one)| is_back(one)) {
+            tracing::error!(mandate, "keys of an ended mandate are here again: `oneknock mandate end` destroys them");
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}

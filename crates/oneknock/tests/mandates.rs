@@ -175,3 +175,61 @@ fn a_bad_mandate_is_refused_with_what_to_do() {
         assert!(code == Some(1) && error.contains(says), "{error}");
     }
 }
+
+/// The end destroys the keys, here and in the running process; keys put back open nothing for a gateway, and a site starts without them.
+#[test]
+fn an_ended_mandate_is_over_for_good() {
+    let world = World::new();
+    let (one, two) = (world.signer(1), world.signer(2));
+    let mut running = Running::start(oneknock(&["run", "--config", &world.config]));
+    running.wait_for("ready");
+    let table = |name: &str, text: &str| {
+        fs::write(world.path(name), text).unwrap();
+        world.path(name).to_str().unwrap().to_owned()
+    };
+    let grids = "grid,name,community,community_name,subdistrict,division,workers\n330106001001-03,n,330106001001,c,330106001,330106,1\n";
+    let households = "household,grid,address,contact_name,contact_phone\nH-1,330106001001-03,somewhere 1,Zhang,13800138000\n";
+    let residents = "resident,household,name,resident_id,phones,plates\nR-1,H-1,Zhang,,13800138000,\n";
+    let tables = [table("g.csv", grids), table("h.csv", households), table("r.csv", residents)];
+    let import = ["registry", "import", "--grids", &tables[0], "--households", &tables[1], "--residents", &tables[2]];
+    let (code, _, error) = world.run(&import);
+    assert_eq!(code, Some(0), "{error}");
+    let keys = fs::read(world.path("keys/demo-mandate.json")).unwrap();
+
+    let (code, out, error) = world.run(&["mandate", "end", "demo-mandate"]);
+    assert_eq!(code, Some(0), "{error}");
+    // What opened before (the null control) does not open after.
+    assert!(out.contains("2 sealed values sampled from the registry, 2 of them open"), "{out}");
+    assert!(out.contains("of the sampled values 0 open") && out.contains("ended by admin"), "{out}");
+    assert!(!world.path("keys/demo-mandate.json").exists());
+    let ended = world.of("demo-mandate");
+    assert_eq!((&ended["state"], &ended["in_force"]), (&"ENDED".into(), &false.into()));
+    assert!(ended["keys_destroyed_at"].is_string(), "{ended}");
+    let (code, out, _) = world.run(&["mandate", "end", "demo-mandate"]);
+    assert!(code == Some(0) && out.contains("nothing has changed"), "{out}");
+    for words in [["mandate", "resume", "demo-mandate"], ["mandate", "suspend", "demo-mandate"]] {
+        let (code, _, error) = world.run(&words);
+        assert!(code == Some(1) && error.contains("new id"), "{error}");
+    }
+    let again = world.write("again.toml", 2, 30, ("m-1", "demo-mandate"), &[&one, &two]);
+    let (code, _, error) = world.run(&["mandate", "open", &again]);
+    assert!(code == Some(2) && error.contains("under a new id"), "{error}");
+    let (code, _, error) = world.run(&import);
+    assert!(code == Some(1) && error.contains("no mandate is in force"), "{error}");
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(0));
+
+    // A site whose only mandate has ended runs, without its keys; and with keys from a backup it says so, and ends them again.
+    keys::files::create(&world.path("keys/demo-mandate.json"), &keys).unwrap();
+    let mut running = Running::start(oneknock(&["run", "--config", &world.config]));
+    running.wait_for("keys of an ended mandate are here again");
+    let (code, out, error) = world.run(&["mandate", "end", "demo-mandate"]);
+    assert!(code == Some(0) && out.contains("of the sampled values 0 open"), "{out}{error}");
+    assert!(!world.path("keys/demo-mandate.json").exists());
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(0));
+    let mut running = Running::start(oneknock(&["run", "--config", &world.config]));
+    running.wait_for("ready");
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(0));
+}

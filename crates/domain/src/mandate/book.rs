@@ -51,6 +51,7 @@ impl Book {
     }
 
     /// The same as a table's rule.
+    #[expect(clippy::type_complexity, reason = "the form of a table's rule, whose crate this one must not know")]
     pub fn rule(mut self) -> Box<dyn FnMut(&str, &Mandate) -> Result<(), String> + Send> {
         Box::new(move |key, mandate| self.judge(key, mandate).map_err(|refused| refused.to_string()))
     }

@@ -11,8 +11,6 @@ use crate::oidc;
 use crate::roles::{self, Process};
 use crate::{keyring, site};
 use ::ops::metrics::{self, Metrics};
-use eventlog::table::Small;
-use events::topics;
 use events::{Mandate, Policy};
 use keys::{Keyring, SignIn};
 use std::collections::BTreeSet;
@@ -119,8 +117,7 @@ pub async fn start(parsed: Parsed, wanted: &[Role], metrics: Metrics) -> Result<
 
     let stop = CancellationToken::new();
     let process = Process::begin(parsed.config, site.clone(), parsed.keyring, parsed.sign_in)?;
-    let mandates = Small::open(Arc::clone(&site.log), Arc::clone(&site.schemas), topics::MANDATES).await?;
-    tokio::spawn(keyring::keep(Arc::clone(&process.keyring), mandates, stop.clone()));
+    tokio::spawn(keyring::keep(Arc::clone(&process.keyring), site.mandates().await?, stop.clone()));
     let mut tasks = JoinSet::new();
     if let Some(listener) = listeners.inbox {
         announce("inbox", &listener);

@@ -52,6 +52,7 @@ impl Plan {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "most are ready, and those are the large ones")]
 enum Pending {
     Ready(What),
     Report(Box<Event>, Truth),

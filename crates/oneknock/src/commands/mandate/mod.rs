@@ -2,6 +2,7 @@
 //! administrator, whose name stands in the record.
 
 mod act;
+mod end;
 mod list;
 mod open;
 pub mod sign;
@@ -23,6 +24,7 @@ pub async fn run(config: &Path, command: cli::Mandate, as_json: bool) -> Result<
         cli::Mandate::Open { file } => open::open(config, &file).await,
         cli::Mandate::Suspend { id } => act::act(config, &id, MandateState::Suspended).await,
         cli::Mandate::Resume { id } => act::act(config, &id, MandateState::Open).await,
+        cli::Mandate::End { id } => end::end(config, &id).await,
     }
 }
 
