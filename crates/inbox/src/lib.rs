@@ -197,8 +197,18 @@ mod tests {
         let keyring = Arc::new(Keyring::init(&testkit::keyring::settings(dir.path())).unwrap());
         let sign_in = Arc::new(SignIn::new(&keys::TokensFile::default()));
         let audit = Audit { dir: dir.path().join("audit"), signer: Signer::open(&dir.path().join("keys")).unwrap() };
-        let app =
-            open(&Config::default(), Clock::Wall, Arc::clone(&log), Arc::clone(&schemas), testkit::given::signers(), keyring, sign_in, audit).await.unwrap();
+        let app = open(
+            &Config::default(),
+            Clock::Wall,
+            Arc::clone(&log),
+            Arc::clone(&schemas),
+            testkit::given::signers(),
+            keyring,
+            sign_in,
+            audit,
+        )
+        .await
+        .unwrap();
         *app.view.write() = View::new(2, 1);
 
         // The shortest record there is: zero bytes are empty texts, nulls, first symbols and empty lists.
