@@ -229,10 +229,10 @@ impl Judge {
         let first = shown.filter_map(|(event, _)| known.events.get(event)).map(|fact| fact.event.head().observed_at.0).min();
         let end = first.map(|first| first + known.window(true));
         let since = self.wrong.get(key).copied().unwrap_or(known.now);
-        let recently = Millis(known.now.0 - known.window(false));
+        let opened = old.opened_at.unwrap_or(known.now); // What came of it may have waited long since for something else.
         let (over, why) = match before.map(|before| (before.state, before.outcome)) {
             Some((TaskState::Expired, _)) => (end, "within the time of one that had expired"),
-            Some((TaskState::Done, Some(Outcome::MovedAway))) if !known.changed_since(&task.household, recently) => {
+            Some((TaskState::Done, Some(Outcome::MovedAway))) if !known.changed_since(&task.household, opened) => {
                 (end, "although they had moved away")
             }
             Some((TaskState::Withdrawn, Some(Outcome::WrongHousehold))) if !known.changed_since(&task.household, since) => {
