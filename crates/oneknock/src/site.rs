@@ -202,18 +202,17 @@ pub async fn publish_first(
     mandate: Option<&Mandate>,
     policy: Option<&Policy>,
 ) -> Result<(), Failure> {
-    if let Some(mandate) = mandate {
-        if site.mandates().await?.is_empty() {
-            let id = &mandate.id;
-            if keyring.mandate(id).is_none() && keyring.shut().iter().all(|(shut, _)| shut != id) {
-                let what = format!(
-                    "keys.file: expected the keys of mandate {id}: put its file back from a copy; nothing else opens what they sealed"
-                );
-                return Err(Failure::file(&config.keys_dir, what));
-            }
-            publish(site, topics::MANDATES, &mandate.id, mandate).await?;
-            tracing::info!(mandate = %mandate.id, version = mandate.version, demonstration = mandate.demonstration, "mandate published");
+    if let Some(mandate) = mandate
+        && site.mandates().await?.is_empty()
+    {
+        let id = &mandate.id;
+        if keyring.mandate(id).is_none() && keyring.shut().iter().all(|(shut, _)| shut != id) {
+            let what =
+                format!("keys.file: expected the keys of mandate {id}: put its file back from a copy; nothing else opens what they sealed");
+            return Err(Failure::file(&config.keys_dir, what));
         }
+        publish(site, topics::MANDATES, &mandate.id, mandate).await?;
+        tracing::info!(mandate = %mandate.id, version = mandate.version, demonstration = mandate.demonstration, "mandate published");
     }
     if let Some(policy) = policy {
         let held = Small::<Policy>::open(Arc::clone(&site.log), Arc::clone(&site.schemas), topics::POLICIES).await?;

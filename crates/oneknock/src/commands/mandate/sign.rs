@@ -28,7 +28,7 @@ pub fn signer(name: &str, path: &Path) -> Result<(), Failure> {
 /// A new key in a file that was not there before.
 pub fn draw(name: &str, path: &Path) -> Result<SignerKey, Failure> {
     let seed = Zeroizing::new(keys::random::<32>());
-    let text = Zeroizing::new(format!("{KEY_FILE}:{name}:{}\n", BASE64_STANDARD.encode(&*seed)));
+    let text = Zeroizing::new(format!("{KEY_FILE}:{name}:{}\n", BASE64_STANDARD.encode(*seed)));
     keys::files::create(path, text.as_bytes()).map_err(anyhow::Error::from)?;
     Ok(SignerKey::new(name, &seed))
 }
