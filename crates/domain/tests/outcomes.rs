@@ -418,3 +418,20 @@ fn what_is_live_again_after_a_withdrawal_opens_in_the_grid_that_it_declares() {
     assert_eq!((house.task.state, house.code(2)), (TaskState::Open, Some(Code::Opened)));
     assert_eq!(house.task.grid.as_deref(), Some("g1"), "of who is left nobody goes to g2");
 }
+
+#[test]
+fn what_is_shown_is_what_is_kept_also_where_a_signal_was_pushed_out_and_nothing_else_changed() {
+    let mut house = visit("open");
+    for number in 2..=9 {
+        assert_eq!(house.passes("t", number, 0.5 + f64::from(number) / 10.0), Some(Code::Joined));
+    }
+    house.now = day(9.0);
+    let late = testkit::house::signal(SourceKind::Checkpoint, 10, day(0.1));
+    assert_eq!(house.arrives("t", Signal { appended_at: house.now, ..late }), Some(Code::Late), "it pushes another out");
+    assert_eq!(house.passes("u", 11, 9.5), Some(Code::Joined));
+    let kept = house.task.stays.iter().flat_map(|stay| &stay.signals).filter(|signal| signal.code != Some(Code::Late));
+    let mut kept: Vec<EventId> = kept.map(|signal| EventId(signal.event_id.0)).collect();
+    let mut shown: Vec<EventId> = house.task.evidence.iter().map(|evidence| evidence.event_id).collect();
+    (kept.sort(), shown.sort());
+    assert_eq!(shown, kept);
+}

@@ -379,6 +379,8 @@ pub enum Ops {
     Dlq(Dlq),
     /// Whether every accepted event has its decision; exit code 1 where not.
     Ledger,
+    /// What stands in the way of the site's work, and what to do about it; exit code 1 where something does.
+    Doctor,
 }
 
 /// `oneknock ops dlq …`

@@ -40,6 +40,11 @@ fn a_site_runs_answers_commands_beside_it_and_ends_well() {
     let (code, ledger) = json(&["--config", &site.config, "ops", "ledger", "--json"]);
     assert_eq!((code, &ledger["closed"], &ledger["accepted"]), (Some(0), &true.into(), &0.into()));
 
+    // What is in the way of a site that was just made: nobody is registered yet.
+    let (code, diagnosis) = json(&["ops", "doctor", "--json", "--config", &site.config]);
+    let of_mandates: Vec<&Value> = diagnosis["findings"].as_array().unwrap().iter().filter(|one| one["kind"] == "mandate").collect();
+    assert_eq!((code, of_mandates.len(), &of_mandates[0]["about"]), (Some(1), 1, &"demo-mandate".into()), "{diagnosis}");
+
     let policy = dir.path().join("policy.toml");
     let (code, out, error) = said(&output(&["policy", "apply", policy.to_str().unwrap(), "--config", &site.config]));
     assert_eq!(code, Some(0), "{error}");

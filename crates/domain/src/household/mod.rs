@@ -143,7 +143,7 @@ pub fn apply(task: &mut Task, input: &Input<'_>, context: &Context<'_>) -> Effec
     let is_new = task.stays.is_empty() && task.episode == 0;
     let (current, grid) = (is_new || !is_outdated(task, context), task.grid.clone());
     let mut household = Household::new(task, context);
-    household.shows_anew = !current;
+    household.current = current;
     household.expire_if_over();
     match *input {
         Input::Arrival(arrival) => household.arrival(arrival),
@@ -209,8 +209,8 @@ struct Household<'a> {
     context: &'a Context<'a>,
     out: Effects,
     shown: Shown,
-    /// What is shown does not say enough to be added to: it was judged by another policy, or a signal was pushed out.
-    shows_anew: bool,
+    /// The record was judged by all that is newest.
+    current: bool,
 }
 
 /// What a worker or ops can see of it.
@@ -224,7 +224,7 @@ enum Shown {
 
 impl<'a> Household<'a> {
     fn new(task: &'a mut Task, context: &'a Context<'a>) -> Household<'a> {
-        Household { task, context, out: Effects::default(), shown: Shown::AsItWas, shows_anew: false }
+        Household { task, context, out: Effects::default(), shown: Shown::AsItWas, current: false }
     }
 
     fn now(&self) -> Millis {

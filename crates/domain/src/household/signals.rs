@@ -195,7 +195,7 @@ impl Household<'_> {
     pub(super) fn show_evidence(&mut self) {
         let one_more = match self.shown {
             Shown::AsItWas => return,
-            Shown::OneMore(at) => !self.shows_anew && self.show_one_more(at),
+            Shown::OneMore(at) => self.shows_all_but_one() && self.show_one_more(at),
             Shown::Anew => false,
         };
         if !one_more {
@@ -222,6 +222,11 @@ impl Household<'_> {
         }
         evidence.sort_unstable();
         (priority, evidence.into_iter().map(|Reverse((.., at))| at).collect())
+    }
+
+    /// What is shown can be added to: it was judged by this policy, and nothing of it was pushed out.
+    fn shows_all_but_one(&self) -> bool {
+        self.current && self.task.stays.iter().all(|stay| stay.pushed_out.is_empty())
     }
 
     fn shows_all(&self) -> bool {
@@ -265,7 +270,6 @@ impl Household<'_> {
         }
         let stay = &mut self.task.stays[stay_at];
         while stay.signals.len() > SIGNALS_MAX - 1 {
-            self.shows_anew = true;
             let Some(at) = (1..stay.signals.len()).find(|&at| stay.signals[at].code.is_some()) else { break };
             let signal = stay.signals.remove(at);
             if let Some(code) = signal.code {

@@ -3,6 +3,7 @@
 use crate::cli::{Dlq, Ops};
 use crate::config;
 use crate::failure::Failure;
+use crate::keyring;
 use crate::language::Language;
 use crate::site::{self, Site};
 use events::topics;
@@ -34,6 +35,14 @@ pub async fn run(config: &Path, command: Ops, json: bool) -> Result<(), Failure>
             let ledger = ops::ledger::ledger(&site.log, &site.schemas).await.map_err(failure)?;
             print(&ledger, json)?;
             if ledger.closed { Ok(()) } else { Err(Failure::Negative) }
+        }
+        Ops::Doctor => {
+            let mandates = site.mandates().await?.all().into_iter().map(|(_, mandate)| mandate).collect();
+            let keys = keyring::open(&config).map(|keyring| keyring.ids().into_iter().collect()).map_err(|failure| failure.to_string());
+            let known = ops::doctor::Known { mandates, keys, partitions: config.log.partitions, clock: config.clock };
+            let diagnosis = ops::doctor::doctor(&site.log, &known).await.map_err(failure)?;
+            print(&diagnosis, json)?;
+            if diagnosis.healthy { Ok(()) } else { Err(Failure::Negative) }
         }
         Ops::Tail { topic, count, partition, follow } => tail(&site, &topic, count, partition, follow, json).await,
     }
