@@ -66,6 +66,17 @@ impl World {
         serde_json::from_str::<Value>(&out).unwrap()["mandates"].as_array().unwrap().clone()
     }
 
+    /// The log of changes: of each its kind, its id, and what was done.
+    fn changes(&self) -> Vec<[String; 3]> {
+        let (code, out, error) = self.run(&["audit", "verify"]);
+        assert!(code == Some(0) && out.contains("changes: whole"), "{out}{error}");
+        let text = fs::read_to_string(self.path("audit/changes-00000001.jsonl")).unwrap();
+        let entries = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let act = |entry: &Value| if entry["what"] == "mandate" { word(&entry["state"]) } else { word(&entry["act"]) };
+        entries.filter(|entry| entry["what"] != "sign_in").map(|entry| [word(&entry["what"]), word(&entry["id"]), act(&entry)]).collect()
+    }
+
     fn of(&self, id: &str) -> Value {
         self.list().into_iter().find(|mandate| mandate["id"] == id).unwrap_or(Value::Null)
     }
@@ -114,6 +125,11 @@ fn a_mandate_is_signed_opened_renewed_and_suspended() {
     let renewal = world.write("m-1-3.toml", 3, 26, SAME, &[&one, &two]);
     assert!(world.run(&["mandate", "open", &renewal]).1.contains("mandate resume m-1"));
     assert_eq!((&world.of("m-1")["state"], &world.of("m-1")["version"]), (&"SUSPENDED".into(), &3.into()));
+    assert_eq!(world.run(&["keys", "rotate", "--mandate", "m-1"]).0, Some(0));
+    // Each act once; what changed nothing left nothing.
+    let acts = [("keys", "draw"), ("mandate", "OPEN"), ("mandate", "OPEN"), ("mandate", "SUSPENDED"), ("mandate", "OPEN")];
+    let acts = [&acts[..], &[("mandate", "SUSPENDED"), ("mandate", "SUSPENDED"), ("keys", "rotate")]].concat();
+    assert_eq!(world.changes(), acts.into_iter().map(|(what, act)| [what, "m-1", act].map(str::to_owned)).collect::<Vec<_>>());
     running.signal("TERM");
     assert_eq!(running.end().code(), Some(0));
 }

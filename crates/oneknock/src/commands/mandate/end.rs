@@ -2,6 +2,7 @@
 //! not open afterwards. Interrupted anywhere, the same command goes on.
 
 use super::{known, publish};
+use crate::changes;
 use crate::config;
 use crate::failure::Failure;
 use crate::keyring;
@@ -34,7 +35,7 @@ pub async fn end(config: &Path, id: &str) -> Result<(), Failure> {
     }
     if mandate.state != MandateState::Ended {
         // First of all: from here on no role takes or shows anything of it, whatever becomes of this command.
-        mandate = publish(&site, &actor, Some(&mandate), Mandate { state: MandateState::Ended, ..mandate.clone() }).await?;
+        mandate = publish(&config, &site, &actor, Some(&mandate), Mandate { state: MandateState::Ended, ..mandate.clone() }).await?;
         println!(
             "mandate {id} is ended by {actor}: nothing is taken for it and nothing of it is shown; what is queued is decided as mandate_ended"
         );
@@ -44,6 +45,7 @@ pub async fn end(config: &Path, id: &str) -> Result<(), Failure> {
         let before = opened(Some(&keys), &samples);
         println!("  {} sealed values sampled from the registry, {before} of them open with the keys", samples.len());
         drop(keys);
+        changes::keys(&config, &site, id, "destroy").await?;
         keyring.destroy(id).map_err(|error| anyhow!(error))?;
     }
     // As any process that starts from now on: by the folder of keys, not by what this one remembers.
@@ -59,7 +61,7 @@ pub async fn end(config: &Path, id: &str) -> Result<(), Failure> {
     };
     left()?;
     let at = site::now();
-    publish(&site, &actor, Some(&mandate), Mandate { keys_destroyed_at: Some(at), ..mandate.clone() }).await?;
+    publish(&config, &site, &actor, Some(&mandate), Mandate { keys_destroyed_at: Some(at), ..mandate.clone() }).await?;
     println!("  its keys in {} were destroyed at {}; of the sampled values 0 open", config.keys_dir.display(), time::format(at));
     println!("  copies of that folder that were made elsewhere must be destroyed there: this command cannot reach them");
     Ok(())
