@@ -4,6 +4,7 @@ use crate::OpsError;
 use crate::scan::{self, Scan};
 use eventlog::Log;
 use events::topics::HOUSEHOLDS;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Whether any household is published for a mandate.
@@ -19,4 +20,24 @@ pub async fn has_registry(log: &Arc<dyn Log>, mandate: &str) -> Result<bool, Ops
         }
     }
     Ok(false)
+}
+
+/// How many households are published for a mandate.
+///
+/// # Errors
+/// The log is away.
+pub async fn households(log: &Arc<dyn Log>, mandate: &str) -> Result<usize, OpsError> {
+    let prefix = format!("{mandate}/");
+    let mut there = HashSet::new();
+    let mut scan = Scan::new(log, HOUSEHOLDS, &scan::spans(log, HOUSEHOLDS).await?).await?;
+    while let Some(batch) = scan.next().await? {
+        for record in batch.records.into_iter().filter(|record| record.key.starts_with(prefix.as_bytes())) {
+            if record.value.is_some() {
+                there.insert(record.key)
+            } else {
+                there.remove(&record.key)
+            };
+        }
+    }
+    Ok(there.len())
 }

@@ -2,9 +2,12 @@
 //! administrator, whose name stands in the record.
 
 mod act;
+mod certificate;
+mod drain;
 mod end;
 mod list;
 mod open;
+mod samples;
 pub mod sign;
 
 use crate::changes;
@@ -27,7 +30,8 @@ pub async fn run(config: &Path, command: cli::Mandate, as_json: bool) -> Result<
         cli::Mandate::Open { file } => open::open(config, &file).await,
         cli::Mandate::Suspend { id } => act::act(config, &id, MandateState::Suspended).await,
         cli::Mandate::Resume { id } => act::act(config, &id, MandateState::Open).await,
-        cli::Mandate::End { id } => end::end(config, &id).await,
+        cli::Mandate::End { id, drain_seconds } => end::end(config, &id, drain_seconds).await,
+        cli::Mandate::Certificate { id } => certificate::print(config, &id, as_json),
     }
 }
 
