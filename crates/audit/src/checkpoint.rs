@@ -30,8 +30,8 @@ pub enum CheckpointError {
         /// The file or option.
         what: String,
     },
-    /// The note is not a checkpoint of ours.
-    #[error("a checkpoint that {0}")]
+    /// The note is not one of ours.
+    #[error("a signed note that {0}")]
     Note(&'static str),
 }
 
@@ -87,8 +87,23 @@ impl Signer {
     pub(crate) fn sign(&self, name: &str, tree: &Tree) -> Result<String, CheckpointError> {
         let unusual = |_| CheckpointError::Note("cannot be written");
         let checkpoint = tlog_tiles::Checkpoint::new(&origin(name), tree.len(), tree.head(), "").map_err(unusual)?;
+        self.note(&checkpoint.to_bytes())
+    }
+
+    /// The signature of a text that is no log's head, in one line: that of the note whose first line is `oneknock/` and this name.
+    ///
+    /// # Errors
+    /// The text cannot stand in a note.
+    pub fn signature(&self, name: &str, text: &str) -> Result<String, CheckpointError> {
+        let said = statement(name, text);
+        let note = self.note(said.as_bytes())?;
+        let signature = note.strip_prefix(&said).ok_or(CheckpointError::Note("cannot be signed"))?;
+        Ok(signature.trim().to_owned())
+    }
+
+    fn note(&self, text: &[u8]) -> Result<String, CheckpointError> {
         let unusual = |_| CheckpointError::Note("cannot be signed");
-        let mut note = Note::new(&checkpoint.to_bytes(), &[]).map_err(unusual)?;
+        let mut note = Note::new(text, &[]).map_err(unusual)?;
         note.add_sigs(&[&self.signer]).map_err(unusual)?;
         String::from_utf8(note.to_bytes()).map_err(|_| CheckpointError::Note("is no text"))
     }
@@ -123,17 +138,37 @@ impl Verifier {
     /// # Errors
     /// It is no checkpoint, or not signed with this key.
     pub fn checkpoint(&self, note: &str) -> Result<Checkpoint, CheckpointError> {
-        let note = Note::from_bytes(note.as_bytes()).map_err(|_| CheckpointError::Note("is no signed note"))?;
-        note.verify(&self.0).map_err(|_| CheckpointError::Note("is not signed with this site's key"))?;
+        let note = self.note(note)?;
         let checkpoint = tlog_tiles::Checkpoint::from_bytes(note.text()).map_err(|_| CheckpointError::Note("names no head"))?;
         let name = checkpoint.origin().strip_prefix(SITE).and_then(|rest| rest.strip_prefix('/'));
         let name = name.ok_or(CheckpointError::Note("is of another log"))?.to_owned();
         Ok(Checkpoint { name, size: checkpoint.size(), head: *checkpoint.hash() })
     }
+
+    /// Whether a text bears this signature, as `Signer::signature` made it.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn signed(&self, name: &str, text: &str, signature: &str) -> Result<(), CheckpointError> {
+        let said = statement(name, text);
+        let note = self.note(&format!("{said}\n{signature}\n"))?;
+        if note.text() == said.as_bytes() { Ok(()) } else { Err(CheckpointError::Note("says something else")) }
+    }
+
+    fn note(&self, note: &str) -> Result<Note, CheckpointError> {
+        let note = Note::from_bytes(note.as_bytes()).map_err(|_| CheckpointError::Note("is no signed note"))?;
+        note.verify(&self.0).map_err(|_| CheckpointError::Note("is not signed with this site's key"))?;
+        Ok(note)
+    }
 }
 
 fn origin(name: &str) -> String {
     format!("{SITE}/{name}")
+}
+
+/// What a note says that is no checkpoint.
+fn statement(name: &str, text: &str) -> String {
+    format!("{}\n{text}\n", origin(name))
 }
 
 /// A key of random bytes, as a note's signer writes it.
@@ -172,5 +207,19 @@ mod tests {
         assert!(Verifier::of_site(theirs.path()).unwrap().checkpoint(&note).is_err());
         let altered = note.replacen("\n1\n", "\n2\n", 1);
         assert!(altered != note && Verifier::of_site(ours.path()).unwrap().checkpoint(&altered).is_err());
+    }
+
+    #[test]
+    fn a_signed_text_is_of_its_name_and_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let signature = Signer::open(dir.path()).unwrap().signature("certificate", "{}").unwrap();
+        let verifier = Verifier::of_site(dir.path()).unwrap();
+        verifier.signed("certificate", "{}", &signature).unwrap();
+        assert!(verifier.signed("certificate", "{ }", &signature).is_err());
+        assert!(verifier.signed("reads", "{}", &signature).is_err());
+        // What is signed is all of it: no part of it passes as the signature.
+        let signature = Signer::open(dir.path()).unwrap().signature("certificate", "a\n\nb").unwrap();
+        verifier.signed("certificate", "a\n\nb", &signature).unwrap();
+        assert!(verifier.signed("certificate", "a", &format!("b\n\n{signature}")).is_err());
     }
 }

@@ -33,6 +33,14 @@ pub async fn record(config: &Config, site: &Site, what: &str, mut entry: Value) 
     Ok(())
 }
 
+/// An act on a mandate's keys: they are drawn, another one is, or they are destroyed. `act`: `draw`, `rotate` or `destroy`.
+///
+/// # Errors
+/// As `record`.
+pub async fn keys(config: &Config, site: &Site, mandate: &str, act: &str) -> Result<(), Failure> {
+    record(config, site, "keys", json!({"id": mandate, "act": act})).await
+}
+
 async fn open(config: &Config) -> Result<AuditLog, Failure> {
     let deadline = Instant::now() + HELD_BRIEFLY;
     loop {

@@ -243,8 +243,16 @@ pub enum Mandate {
         /// The mandate.
         id: String,
     },
-    /// End a mandate for good: its keys are destroyed, and nothing that they sealed opens any more.
+    /// End a mandate for good: its keys are destroyed, nothing that they sealed opens any more, and a signed certificate says so.
     End {
+        /// The mandate.
+        id: String,
+        /// Wait at most so many seconds until what is queued for it is decided.
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        drain_seconds: u64,
+    },
+    /// Print the certificate of a mandate's end again; exit code 1 where it was altered.
+    Certificate {
         /// The mandate.
         id: String,
     },

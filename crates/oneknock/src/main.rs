@@ -73,7 +73,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Registry(cli::Registry::Import(options)) => commands::registry::import(&cli.config, &options).await,
         Command::Connect(options) => commands::connect::run(&cli.config, &options).await,
         Command::Mandate(command) => commands::mandate::run(&cli.config, command, cli.json).await,
-        Command::Keys(command) => commands::keys::run(&cli.config, &command, cli.json),
+        Command::Keys(command) => commands::keys::run(&cli.config, &command, cli.json).await,
         Command::Policy(cli::Policy::Check { file, lang }) => commands::policy::check(&file, lang, cli.json),
         Command::Policy(cli::Policy::Apply { file, yes, lang }) => commands::policy::apply(&cli.config, &file, yes, lang).await,
         Command::Policy(cli::Policy::WhatIf(options)) => commands::policy::what_if(&cli.config, &options, cli.json).await,

@@ -87,6 +87,11 @@ pub fn signers(config: &Config) -> Result<Signers, Failure> {
 }
 
 impl Site {
+    /// No other process of this site can be at work: this one holds its log.
+    pub fn is_alone(&self) -> bool {
+        self.held_here
+    }
+
     /// The mandates of the log that are believed.
     pub async fn mandates(&self) -> Result<Arc<Small<Mandate>>, LogError> {
         let rule = Book::new(self.signers.clone()).rule();

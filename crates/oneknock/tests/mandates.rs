@@ -5,11 +5,12 @@
 
 mod common;
 
-use common::{Running, oneknock, output, said, site};
+use common::{PATIENCE, Running, oneknock, output, said, site};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A site with commands on it.
 struct World {
@@ -66,6 +67,65 @@ impl World {
         serde_json::from_str::<Value>(&out).unwrap()["mandates"].as_array().unwrap().clone()
     }
 
+    /// The log of changes: of each its kind, its id, and what was done.
+    fn changes(&self) -> Vec<[String; 3]> {
+        let (code, out, error) = self.run(&["audit", "verify"]);
+        assert!(code == Some(0) && out.contains("changes: whole"), "{out}{error}");
+        let text = fs::read_to_string(self.path("audit/changes-00000001.jsonl")).unwrap();
+        let entries = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let act = |entry: &Value| if entry["what"] == "mandate" { word(&entry["state"]) } else { word(&entry["act"]) };
+        entries.filter(|entry| entry["what"] != "sign_in").map(|entry| [word(&entry["what"]), word(&entry["id"]), act(&entry)]).collect()
+    }
+
+    fn import(&self) {
+        let (code, _, error) = self.imported();
+        assert_eq!(code, Some(0), "{error}");
+    }
+
+    fn imported(&self) -> (Option<i32>, String, String) {
+        let table = |name: &str, text: &str| {
+            fs::write(self.path(name), text).unwrap();
+            self.path(name).to_str().unwrap().to_owned()
+        };
+        let grids =
+            "grid,name,community,community_name,subdistrict,division,workers\n330106001001-03,n,330106001001,c,330106001,330106,1\n";
+        let households = "household,grid,address,contact_name,contact_phone\nH-1,330106001001-03,somewhere 1,Zhang,13800138000\n";
+        let residents = "resident,household,name,resident_id,phones,plates\nR-1,H-1,Zhang,,13800138000,\n";
+        let tables = [table("g.csv", grids), table("h.csv", households), table("r.csv", residents)];
+        self.run(&["registry", "import", "--grids", &tables[0], "--households", &tables[1], "--residents", &tables[2]])
+    }
+
+    /// One event, of the registry's only resident, with an address.
+    fn arrival(&self) {
+        let mut config = fs::read_to_string(&self.config).unwrap();
+        config.push_str("[sources.road]\nkind = \"files\"\npath = \"./drop.ndjson\"\nformat = \"ndjson\"\nevent = \"checkpoint\"\nsource = \"checkpoint-bureau\"\n");
+        fs::write(&self.config, config).unwrap();
+        let event = serde_json::json!({
+            "id": "cp-1", "observed_at": self.today.to_string(), "checkpoint": "G60-118", "direction": "in", "phone": "13800138000",
+            "destination": {"division": "330106", "grid": "330106001001-03", "address": "somewhere 1"},
+        });
+        fs::write(self.path("drop.ndjson"), format!("{event}\n")).unwrap();
+        let (code, out, error) = self.run(&["connect", "--once", "--source", "road"]);
+        assert_eq!(code, Some(0), "{out}{error}");
+    }
+
+    /// Until the event is decided.
+    fn wait_for_the_ledger(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.run(&["ops", "ledger"]).0 != Some(0) {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The certificate of demo-mandate, which must be as it was written.
+    fn certificate(&self) -> Value {
+        let (code, out, error) = self.run(&["mandate", "certificate", "demo-mandate", "--json"]);
+        assert_eq!(code, Some(0), "{error}");
+        serde_json::from_str(&out).unwrap()
+    }
+
     fn of(&self, id: &str) -> Value {
         self.list().into_iter().find(|mandate| mandate["id"] == id).unwrap_or(Value::Null)
     }
@@ -114,6 +174,11 @@ fn a_mandate_is_signed_opened_renewed_and_suspended() {
     let renewal = world.write("m-1-3.toml", 3, 26, SAME, &[&one, &two]);
     assert!(world.run(&["mandate", "open", &renewal]).1.contains("mandate resume m-1"));
     assert_eq!((&world.of("m-1")["state"], &world.of("m-1")["version"]), (&"SUSPENDED".into(), &3.into()));
+    assert_eq!(world.run(&["keys", "rotate", "--mandate", "m-1"]).0, Some(0));
+    // Each act once; what changed nothing left nothing.
+    let acts = [("keys", "draw"), ("mandate", "OPEN"), ("mandate", "OPEN"), ("mandate", "SUSPENDED"), ("mandate", "OPEN")];
+    let acts = [&acts[..], &[("mandate", "SUSPENDED"), ("mandate", "SUSPENDED"), ("keys", "rotate")]].concat();
+    assert_eq!(world.changes(), acts.into_iter().map(|(what, act)| [what, "m-1", act].map(str::to_owned)).collect::<Vec<_>>());
     running.signal("TERM");
     assert_eq!(running.end().code(), Some(0));
 }
@@ -183,23 +248,22 @@ fn an_ended_mandate_is_over_for_good() {
     let (one, two) = (world.signer(1), world.signer(2));
     let mut running = Running::start(oneknock(&["run", "--config", &world.config]));
     running.wait_for("ready");
-    let table = |name: &str, text: &str| {
-        fs::write(world.path(name), text).unwrap();
-        world.path(name).to_str().unwrap().to_owned()
-    };
-    let grids = "grid,name,community,community_name,subdistrict,division,workers\n330106001001-03,n,330106001001,c,330106001,330106,1\n";
-    let households = "household,grid,address,contact_name,contact_phone\nH-1,330106001001-03,somewhere 1,Zhang,13800138000\n";
-    let residents = "resident,household,name,resident_id,phones,plates\nR-1,H-1,Zhang,,13800138000,\n";
-    let tables = [table("g.csv", grids), table("h.csv", households), table("r.csv", residents)];
-    let import = ["registry", "import", "--grids", &tables[0], "--households", &tables[1], "--residents", &tables[2]];
-    let (code, _, error) = world.run(&import);
-    assert_eq!(code, Some(0), "{error}");
+    world.import();
+    world.arrival();
+    world.wait_for_the_ledger();
     let keys = fs::read(world.path("keys/demo-mandate.json")).unwrap();
 
     let (code, out, error) = world.run(&["mandate", "end", "demo-mandate"]);
     assert_eq!(code, Some(0), "{error}");
     // What opened before (the null control) does not open after.
-    assert!(out.contains("2 sealed values sampled from the registry, 2 of them open"), "{out}");
+    let certificate = world.certificate();
+    let sampled = &certificate["sampled"];
+    assert_eq!((&sampled["of"]["registry"], &sampled["of"]["events"]), (&2.into(), &1.into()), "{certificate}");
+    assert!(sampled["of"]["tasks"].as_u64() >= Some(1) && sampled["opened_before"] == sampled["count"], "{certificate}");
+    assert_eq!((&sampled["opened_after"], &certificate["households"]), (&0.into(), &1.into()));
+    assert_eq!((&certificate["events_accepted"], &certificate["drained"]["undecided"]), (&1.into(), &0.into()));
+    assert_eq!((&certificate["ended_by"], &certificate["drained"]["router"]), (&"admin".into(), &true.into()));
+    assert_eq!(certificate["keys_destroyed"]["versions"].as_array().map(Vec::len), Some(1));
     assert!(out.contains("of the sampled values 0 open") && out.contains("ended by admin"), "{out}");
     assert!(!world.path("keys/demo-mandate.json").exists());
     let ended = world.of("demo-mandate");
@@ -214,7 +278,7 @@ fn an_ended_mandate_is_over_for_good() {
     let again = world.write("again.toml", 2, 30, ("m-1", "demo-mandate"), &[&one, &two]);
     let (code, _, error) = world.run(&["mandate", "open", &again]);
     assert!(code == Some(2) && error.contains("under a new id"), "{error}");
-    let (code, _, error) = world.run(&import);
+    let (code, _, error) = world.imported();
     assert!(code == Some(1) && error.contains("no mandate is in force"), "{error}");
     running.signal("TERM");
     assert_eq!(running.end().code(), Some(0));
@@ -226,10 +290,77 @@ fn an_ended_mandate_is_over_for_good() {
     let (code, out, error) = world.run(&["mandate", "end", "demo-mandate"]);
     assert!(code == Some(0) && out.contains("of the sampled values 0 open"), "{out}{error}");
     assert!(!world.path("keys/demo-mandate.json").exists());
+    // The first certificate stays within the second one.
+    let again = world.certificate();
+    assert_eq!((&again["before"]["sampled"], &again["ended_at"]), (&certificate["sampled"], &certificate["ended_at"]));
     running.signal("TERM");
     assert_eq!(running.end().code(), Some(0));
     let mut running = Running::start(oneknock(&["run", "--config", &world.config]));
     running.wait_for("ready");
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(0));
+}
+
+/// What is undecided stands in the certificate, and so does that nobody could decide it; altered by one bit it is none.
+#[test]
+fn a_certificate_says_what_was_left_and_shows_every_change() {
+    let world = World::new();
+    // Nothing runs: the commands open the log themselves.
+    world.import();
+    world.arrival();
+    let (code, _, error) = world.run(&["mandate", "certificate", "demo-mandate"]);
+    assert!(code == Some(1) && error.contains("mandate end demo-mandate"), "{error}");
+    let (code, out, error) = world.run(&["mandate", "end", "demo-mandate"]);
+    assert!(code == Some(0) && out.contains("no router runs here: 1 of 1 events are not decided"), "{out}{error}");
+    let certificate = world.certificate();
+    let drained = serde_json::json!({"seconds": 0, "undecided": 1, "router": false});
+    assert_eq!((&certificate["drained"], &certificate["events_accepted"]), (&drained, &1.into()));
+    let (code, out, _) = world.run(&["mandate", "certificate", "demo-mandate"]);
+    assert!(code == Some(0) && out.contains("Events left undecided: 1"), "{out}");
+    assert!(fs::read_to_string(world.path("certificates/demo-mandate.html")).unwrap().contains("授权书终止证明"));
+    let acts = [["mandate", "ENDED"], ["keys", "destroy"], ["mandate", "ENDED"]];
+    assert_eq!(world.changes(), acts.map(|[what, act]| [what, "demo-mandate", act].map(str::to_owned)));
+
+    let file = world.path("certificates/demo-mandate.json");
+    let whole = fs::read(&file).unwrap();
+    for at in (0..whole.len()).step_by(31).chain([whole.len() - 1]) {
+        let mut altered = whole.clone();
+        altered[at] ^= 1;
+        fs::write(&file, &altered).unwrap();
+        let (code, _, error) = world.run(&["mandate", "certificate", "demo-mandate"]);
+        assert!(code == Some(1) && error.contains("altered"), "byte {at}: {error}");
+    }
+    // Another one's, however well signed.
+    fs::write(world.path("certificates/other.json"), &whole).unwrap();
+    assert_eq!(world.run(&["mandate", "certificate", "other"]).0, Some(1));
+    fs::write(&file, &whole).unwrap();
+    assert_eq!(world.certificate(), certificate, "the null control");
+
+    // Altered, or lost before it was written: the same command writes it, with what can still be known.
+    fs::write(&file, &whole[1..]).unwrap();
+    let (code, out, error) = world.run(&["mandate", "end", "demo-mandate"]);
+    assert!(code == Some(0) && out.contains("does not count and is replaced"), "{out}{error}");
+    world.certificate();
+    fs::remove_file(&file).unwrap();
+    assert_eq!(world.run(&["mandate", "end", "demo-mandate"]).0, Some(0));
+    let again = world.certificate();
+    assert_eq!((&again["keys_destroyed"]["at"], &again["sampled"]["opened_before"]), (&certificate["keys_destroyed"]["at"], &Value::Null));
+    assert_eq!((&again["keys_destroyed"]["suite"], &again["sampled"]["opened_after"]), (&Value::Null, &0.into()));
+    assert_eq!(world.changes().len(), acts.len(), "nothing was done again");
+}
+
+/// A process runs, and decides nothing: that is waited for as long as was said, and told.
+#[test]
+fn the_end_goes_on_where_nobody_decides() {
+    let world = World::new();
+    let mut running = Running::start(oneknock(&["run", "--role", "gateway,ops", "--config", &world.config]));
+    running.wait_for("ready");
+    world.import();
+    world.arrival();
+    let (code, out, error) = world.run(&["mandate", "end", "demo-mandate", "--drain-seconds", "1"]);
+    assert!(code == Some(0) && out.contains("1 of 1 events are not decided after"), "{out}{error}");
+    let certificate = world.certificate();
+    assert_eq!((&certificate["drained"]["undecided"], &certificate["drained"]["router"]), (&1.into(), &true.into()));
     running.signal("TERM");
     assert_eq!(running.end().code(), Some(0));
 }

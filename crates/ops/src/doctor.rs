@@ -12,7 +12,7 @@ use events::time::HOUR_MS;
 use events::topics::{HOUSEHOLDS, TASKS, TRAVELLERS};
 use events::{Mandate, MandateState};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -179,4 +179,24 @@ pub async fn has_registry(log: &Arc<dyn Log>, mandate: &str) -> Result<bool, Ops
         }
     }
     Ok(false)
+}
+
+/// How many households are published for a mandate.
+///
+/// # Errors
+/// The log is away.
+pub async fn households(log: &Arc<dyn Log>, mandate: &str) -> Result<usize, OpsError> {
+    let prefix = format!("{mandate}/");
+    let mut there = HashSet::new();
+    let mut scan = Scan::new(log, HOUSEHOLDS, &scan::spans(log, HOUSEHOLDS).await?).await?;
+    while let Some(batch) = scan.next().await? {
+        for record in batch.records.into_iter().filter(|record| record.key.starts_with(prefix.as_bytes())) {
+            if record.value.is_some() {
+                there.insert(record.key)
+            } else {
+                there.remove(&record.key)
+            };
+        }
+    }
+    Ok(there.len())
 }

@@ -86,11 +86,20 @@ struct Line {
 /// # Errors
 /// The log is away, or a topic is missing.
 pub async fn ledger(log: &Arc<dyn Log>, schemas: &Schemas) -> Result<Ledger, OpsError> {
-    ledger_at(log, schemas, now()).await
+    ledger_at(log, schemas, None, now()).await
 }
 
-/// The same as of a moment.
-pub(crate) async fn ledger_at(log: &Arc<dyn Log>, schemas: &Schemas, at: Millis) -> Result<Ledger, OpsError> {
+/// The same of one mandate's events. Decisions about others are none of its business, so that nothing is `unknown` here; what is
+/// `unreadable` may have been of any.
+///
+/// # Errors
+/// As `ledger`.
+pub async fn ledger_of(log: &Arc<dyn Log>, schemas: &Schemas, mandate: &str) -> Result<Ledger, OpsError> {
+    ledger_at(log, schemas, Some(mandate), now()).await
+}
+
+/// Of all mandates or one, as of a moment.
+async fn ledger_at(log: &Arc<dyn Log>, schemas: &Schemas, of: Option<&str>, at: Millis) -> Result<Ledger, OpsError> {
     let since = at.0 - WINDOW_MS;
     let mut sources = Vec::new();
     let mut unreadable = 0;
@@ -98,7 +107,7 @@ pub(crate) async fn ledger_at(log: &Arc<dyn Log>, schemas: &Schemas, at: Millis)
     let mut read_until = Vec::new();
     for topic in [CHECKPOINT, HIGHWAY, TELECOM] {
         let spans = scan::spans(log, topic).await?;
-        unreadable += events(log, schemas, topic, &spans, since, &mut sources, &mut lines).await?;
+        unreadable += events(log, schemas, topic, &spans, (of, since), &mut sources, &mut lines).await?;
         read_until.push((topic, spans));
     }
     lines.sort_unstable_by(|a, b| a.id.cmp(&b.id).then(b.counts.cmp(&a.counts)).then(a.minute.cmp(&b.minute)));
@@ -115,7 +124,7 @@ pub(crate) async fn ledger_at(log: &Arc<dyn Log>, schemas: &Schemas, at: Millis)
                     (lines[at].code, lines[at].revision) = (Some(decision.code), decision.revision);
                 }
                 Ok(_) => {}
-                Err(_) if record.timestamp >= since => _ = unknown.insert(decision.event_id.0),
+                Err(_) if of.is_none() && record.timestamp >= since => _ = unknown.insert(decision.event_id.0),
                 Err(_) => {}
             }
         }
@@ -130,7 +139,7 @@ async fn events(
     schemas: &Schemas,
     topic: &str,
     spans: &[Span],
-    since: i64,
+    (of, since): (Option<&str>, i64),
     sources: &mut Vec<String>,
     lines: &mut Vec<Line>,
 ) -> Result<u64, OpsError> {
@@ -138,10 +147,13 @@ async fn events(
     let mut scan = Scan::new(log, topic, spans).await?;
     while let Some(batch) = scan.next().await? {
         for record in &batch.records {
-            let Some((id, source)) = head(schemas, topic, record).await else {
+            let Some((id, source, mandate)) = head(schemas, topic, record).await else {
                 unreadable += 1;
                 continue;
             };
+            if of.is_some_and(|of| mandate != of) {
+                continue;
+            }
             let known = sources.iter().position(|name| *name == source);
             let source = known.unwrap_or_else(|| {
                 sources.push(source.into());
@@ -155,12 +167,12 @@ async fn events(
     Ok(unreadable)
 }
 
-/// Event id and source, where the value can be read.
-async fn head(schemas: &Schemas, topic: &str, record: &Record) -> Option<(EventId, Text)> {
+/// Event id, source and mandate, where the value can be read.
+async fn head(schemas: &Schemas, topic: &str, record: &Record) -> Option<(EventId, Text, Text)> {
     match topic {
-        CHECKPOINT => schemas.decode::<CheckpointPassage>(record).await.ok().map(|event| (event.event_id, event.source)),
-        HIGHWAY => schemas.decode::<HighwayEntrance>(record).await.ok().map(|event| (event.event_id, event.source)),
-        _ => schemas.decode::<TelecomMovement>(record).await.ok().map(|event| (event.event_id, event.source)),
+        CHECKPOINT => schemas.decode::<CheckpointPassage>(record).await.ok().map(|event| (event.event_id, event.source, event.mandate)),
+        HIGHWAY => schemas.decode::<HighwayEntrance>(record).await.ok().map(|event| (event.event_id, event.source, event.mandate)),
+        _ => schemas.decode::<TelecomMovement>(record).await.ok().map(|event| (event.event_id, event.source, event.mandate)),
     }
 }
 
@@ -182,7 +194,7 @@ async fn explain(
         let mut scan = Scan::new(log, topic, &newer).await?;
         while let Some(batch) = scan.next().await? {
             for record in &batch.records {
-                if let Some((id, _)) = head(schemas, topic, record).await {
+                if let Some((id, ..)) = head(schemas, topic, record).await {
                     unknown.remove(&id.0);
                 }
             }

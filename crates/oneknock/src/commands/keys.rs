@@ -1,19 +1,21 @@
 //! `oneknock keys`: which keys the site's mandates are sealed under, and another one from now on. Never shows a key.
 
+use crate::changes;
 use crate::cli::Keys;
-use crate::config;
+use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::keyring;
-use keys::{FileError, KeyringError};
+use crate::site;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Runs it. Neither needs the log.
-pub fn run(config: &Path, command: &Keys, as_json: bool) -> Result<(), Failure> {
-    let keyring = keyring::open(&config::load(config)?)?;
+/// Runs it.
+pub async fn run(config: &Path, command: &Keys, as_json: bool) -> Result<(), Failure> {
+    let config = config::load(config)?;
+    let keyring = keyring::open(&config)?;
     match command {
         Keys::List => list(&keyring, as_json),
-        Keys::Rotate { mandate } => rotate(&keyring, mandate, as_json),
+        Keys::Rotate { mandate } => rotate(&config, &keyring, mandate, as_json).await,
     }
 }
 
@@ -41,12 +43,15 @@ fn list(keyring: &keys::Keyring, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn rotate(keyring: &keys::Keyring, mandate: &str, as_json: bool) -> Result<(), Failure> {
-    let key_id = keyring.rotate(mandate).map_err(|error| match error {
-        KeyringError::File(FileError::Missing(_)) => Failure::Usage(format!("--mandate: no keys of {mandate} are here")),
-        KeyringError::BadMandateId => Failure::Usage(format!("--mandate: {error}")),
-        error => error.into(),
-    })?;
+async fn rotate(config: &Config, keyring: &keys::Keyring, mandate: &str, as_json: bool) -> Result<(), Failure> {
+    if keyring.describe()?.iter().all(|one| one.mandate != mandate) {
+        return Err(Failure::Usage(format!("--mandate: no keys of {mandate} are here")));
+    }
+    // Written down before: for that the log must be there.
+    let site = site::for_command(config).await?;
+    site::create_topics(&site.log, config.log.partitions).await?;
+    changes::keys(config, &site, mandate, "rotate").await?;
+    let key_id = keyring.rotate(mandate)?;
     match as_json {
         true => println!("{}", json!({"mandate": mandate, "key_id": key_id})),
         false => println!("{mandate}: new values are sealed under {key_id}; processes that run follow within a quarter of a minute"),

@@ -6,6 +6,7 @@ pub mod init;
 pub mod keys;
 pub mod mandate;
 pub mod ops;
+pub mod page;
 pub mod policy;
 pub mod registry;
 pub mod run;

@@ -1,6 +1,7 @@
 //! `oneknock audit subject`: who opened one household's or one person's address, contact and note, when and how: for the person who asks.
 
 use crate::cli::Subject;
+use crate::commands::page::{escaped, framed};
 use crate::config;
 use crate::failure::Failure;
 use crate::{keyring, site};
@@ -128,18 +129,11 @@ fn page(reads: &[Read]) -> String {
             how(what)
         );
     }
-    format!(
-        "<!doctype html>\n<html lang=\"zh-CN\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>谁查看过您的信息 · Who opened your data</title>\n\
-         <style>body{{font:18px/1.6 sans-serif;margin:1rem}}td,th{{padding:.4rem .8rem;text-align:left;border-bottom:1px solid #ccc}}</style>\n\
-         <h1>谁查看过您的信息<br><small>Who opened your data</small></h1>\n\
-         <p>共 {} 次，每次查看之前都已记录。 · {} times, each recorded before it was shown.</p>\n\
-         <table><tr><th>时间 Time</th><th>人员 By</th><th>角色 Role</th><th>方式 How</th><th>内容 What</th></tr>\n{rows}</table></html>\n",
+    let body = format!(
+        "<p>共 {} 次，每次查看之前都已记录。 · {} times, each recorded before it was shown.</p>\n\
+         <table><tr><th>时间 Time</th><th>人员 By</th><th>角色 Role</th><th>方式 How</th><th>内容 What</th></tr>\n{rows}</table>",
         reads.len(),
         reads.len()
-    )
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    );
+    framed("谁查看过您的信息", "Who opened your data", &body)
 }

@@ -22,7 +22,7 @@ pub async fn act(config: &Path, id: &str, state: MandateState) -> Result<(), Fai
         println!("mandate {id} is {} already; nothing has changed", state_word(state));
         return Ok(());
     }
-    let mandate = publish(&site, &actor, Some(&before), Mandate { state, ..before.clone() }).await?;
+    let mandate = publish(&config, &site, &actor, Some(&before), Mandate { state, ..before.clone() }).await?;
     match state {
         MandateState::Suspended => {
             println!("mandate {id} is suspended by {actor}: gateways take nothing for it, and no task of it is shown");

@@ -1,95 +1,116 @@
-//! `oneknock mandate end ID`: nothing is taken and nothing shown any more, and the keys are destroyed; samples of what they had sealed must
-//! not open afterwards. Interrupted anywhere, the same command goes on.
+//! `oneknock mandate end ID`: nothing is taken and nothing shown any more, what was queued is decided, and the keys are destroyed; samples of
+//! what they had sealed must not open afterwards, and a signed certificate says all of it. Interrupted anywhere, the same command goes on.
 
+use super::certificate::{Certificate, Destroyed, LIMITS, Sampled};
+use super::drain::drain;
+use super::samples::Samples;
 use super::{known, publish};
-use crate::config;
+use crate::changes;
+use crate::config::{self, Config, KeysKind};
 use crate::failure::Failure;
 use crate::keyring;
-use crate::site::{self, Site};
-use anyhow::{anyhow, ensure};
-use eventlog::From;
-use events::topics::HOUSEHOLDS;
-use events::{HouseholdEntry, Mandate, MandateState, Sealed, time};
-use keys::MandateKeys;
+use crate::site;
+use anyhow::anyhow;
+use events::{Mandate, MandateState, Millis, time};
 use std::path::Path;
-
-/// So many sealed values are tried before and after.
-const SAMPLES_MAX: usize = 1000;
-
-/// A sealed value of the registry: its field, and the value with its owner.
-type Sample = (&'static str, Sealed);
+use std::time::Duration;
 
 /// Ends it, for good.
-pub async fn end(config: &Path, id: &str) -> Result<(), Failure> {
+pub async fn end(config: &Path, id: &str, drain_seconds: u64) -> Result<(), Failure> {
     let config = config::load(config)?;
     let actor = site::administrator(&config)?;
     let keyring = keyring::open(&config)?;
     let site = site::for_command(&config).await?;
     site::create_topics(&site.log, config.log.partitions).await?;
     let mut mandate = known(&site, id).await?;
-    let keys = keyring.mandate(id);
-    if mandate.state == MandateState::Ended && mandate.keys_destroyed_at.is_some() && keys.is_none() {
+    // A file that does not count must not keep a mandate from its end.
+    let before = Certificate::read(&config, id).unwrap_or_else(|failure| {
+        println!("  the certificate that is here does not count and is replaced: {failure}");
+        None
+    });
+    let before = before.map(|(certificate, _)| certificate);
+    // By the files: keys that do not open now are here all the same.
+    let described = keyring.describe()?.into_iter().find(|one| one.mandate == id);
+    if mandate.state == MandateState::Ended && mandate.keys_destroyed_at.is_some() && described.is_none() && before.is_some() {
         println!("mandate {id} has ended already; nothing has changed");
         return Ok(());
     }
     if mandate.state != MandateState::Ended {
         // First of all: from here on no role takes or shows anything of it, whatever becomes of this command.
-        mandate = publish(&site, &actor, Some(&mandate), Mandate { state: MandateState::Ended, ..mandate.clone() }).await?;
+        mandate = publish(&config, &site, &actor, Some(&mandate), Mandate { state: MandateState::Ended, ..mandate.clone() }).await?;
         println!(
             "mandate {id} is ended by {actor}: nothing is taken for it and nothing of it is shown; what is queued is decided as mandate_ended"
         );
     }
-    let samples = samples(&site, id).await?;
-    if let Some(keys) = keys {
-        let before = opened(Some(&keys), &samples);
-        println!("  {} sealed values sampled from the registry, {before} of them open with the keys", samples.len());
-        drop(keys);
-        keyring.destroy(id).map_err(|error| anyhow!(error))?;
+    // Of an act of before, as far as its record still says.
+    let (ended_at, ended_by) = match &before {
+        Some(before) => (before.ended_at.clone(), before.ended_by.clone()),
+        None => (time::format(mandate.acted_at.unwrap_or(Millis(0))), mandate.acted_by.clone().unwrap_or_default()),
+    };
+    let (drained, books) = drain(&site, id, Duration::from_secs(drain_seconds)).await?;
+    let households = ops::doctor::households(&site.log, id).await?;
+    let samples = Samples::take(&site, id).await?;
+    let opened_before = keyring.mandate(id).map(|keys| samples.opened(Some(&keys)));
+    if described.is_some() {
+        let of = samples.counts;
+        let opened = opened_before.unwrap_or(0);
+        println!(
+            "  {} sealed values sampled from the registry, {} from tasks, {} from events, {opened} of them open with the keys",
+            of.registry, of.tasks, of.events
+        );
+        changes::keys(&config, &site, id, "destroy").await?;
+        keyring.destroy(id)?;
     }
     // As any process that starts from now on: by the folder of keys, not by what this one remembers.
-    let after = opened(keyring::open(&config)?.mandate(id).as_deref(), &samples);
-    let left = || -> anyhow::Result<()> {
-        ensure!(
-            after == 0,
-            "{after} of {} sampled values still open: keys of {id} are still in {}",
-            samples.len(),
-            config.keys_dir.display()
-        );
-        Ok(())
+    let opened_after = samples.opened(keyring::open(&config)?.mandate(id).as_deref());
+    if opened_after > 0 {
+        let (count, place) = (samples.count(), config.keys_dir.display());
+        return Err(anyhow!("{opened_after} of {count} sampled values still open: keys of {id} are still in {place}").into());
+    }
+    let at = match mandate.keys_destroyed_at {
+        Some(at) if described.is_none() => at,
+        _ => {
+            let at = site::now();
+            let destroyed = Mandate { keys_destroyed_at: Some(at), ..mandate.clone() };
+            mandate = publish(&config, &site, &actor, Some(&mandate), destroyed).await?;
+            at
+        }
     };
-    left()?;
-    let at = site::now();
-    publish(&site, &actor, Some(&mandate), Mandate { keys_destroyed_at: Some(at), ..mandate.clone() }).await?;
-    println!("  its keys in {} were destroyed at {}; of the sampled values 0 open", config.keys_dir.display(), time::format(at));
-    println!("  copies of that folder that were made elsewhere must be destroyed there: this command cannot reach them");
+    let place = place(&config);
+    println!("  its keys in {place} were destroyed at {}; of the sampled values 0 open", time::format(at));
+    println!("  copies of them that were made elsewhere must be destroyed there: this command cannot reach them");
+    let certificate = Certificate {
+        mandate: id.to_owned(),
+        version: mandate.version,
+        title: mandate.title,
+        legal_basis: mandate.legal_basis,
+        valid_from: time::format(mandate.valid_from),
+        valid_until: time::format(mandate.valid_until),
+        ended_at,
+        ended_by,
+        drained,
+        events_accepted: books.accepted,
+        households,
+        sampled: Sampled { count: samples.count(), of: samples.counts, opened_before, opened_after },
+        keys_destroyed: Destroyed {
+            at: time::format(at),
+            by: mandate.acted_by.unwrap_or_default(),
+            place,
+            suite: described.as_ref().map(|one| one.suite.to_string()),
+            versions: described.map(|one| one.versions.into_iter().map(|(id, _)| id).collect()),
+        },
+        limits: LIMITS.iter().map(|(english, _)| (*english).to_owned()).collect(),
+        before: before.map(Box::new),
+    };
+    let file = certificate.write(&config)?;
+    println!("  signed certificate: {}, as a page: {}", file.display(), file.with_extension("html").display());
     Ok(())
 }
 
-/// How many of them open.
-fn opened(keys: Option<&MandateKeys>, samples: &[Sample]) -> usize {
-    let Some(keys) = keys else { return 0 };
-    samples.iter().filter(|(field, sealed)| keys.open(field, &sealed.owner, &sealed.value.0).is_ok()).count()
-}
-
-/// Addresses and contacts of the mandate's registry, of every partition its share.
-async fn samples(site: &Site, id: &str) -> Result<Vec<Sample>, Failure> {
-    let (prefix, partitions) = (format!("{id}/"), site::partitions(&site.log, HOUSEHOLDS).await?);
-    let share = SAMPLES_MAX.div_ceil(usize::try_from(partitions).unwrap_or(1).max(1));
-    let mut samples = Vec::new();
-    for partition in 0..partitions {
-        let (first, end) = site.log.offsets(HOUSEHOLDS, partition).await?;
-        let (mut next, until) = (first, samples.len() + share);
-        let mut reader = site.log.read(vec![From { topic: HOUSEHOLDS.to_owned(), partition, offset: first }]).await?;
-        while next < end && samples.len() < until {
-            let batch = reader.next().await?;
-            next = batch.next_offset;
-            for record in batch.records.iter().filter(|record| record.value.is_some() && record.key.starts_with(prefix.as_bytes())) {
-                let Ok(entry) = site.schemas.decode::<HouseholdEntry>(record).await else { continue };
-                samples.extend(entry.address.map(|sealed| ("address", sealed)));
-                samples.extend(entry.contact.map(|sealed| ("contact", sealed)));
-            }
-            samples.truncate(until);
-        }
+/// Where the keys were.
+fn place(config: &Config) -> String {
+    match &config.keys_kind {
+        KeysKind::Password(_) => config.keys_dir.display().to_string(),
+        KeysKind::Transit(service) => format!("{} and {} ({})", config.keys_dir.display(), service.address, service.mount),
     }
-    Ok(samples)
 }

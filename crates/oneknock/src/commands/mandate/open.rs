@@ -1,6 +1,7 @@
 //! `oneknock mandate open FILE`: a signed mandate comes into force, or renews one that is.
 
 use super::{check, publish, state_word};
+use crate::changes;
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::keyring;
@@ -36,10 +37,10 @@ pub async fn open(config: &Path, path: &Path) -> Result<(), Failure> {
         return remind(&site, &mandate).await;
     }
     renewal(&mandate, before.as_deref(), parent.as_deref()).map_err(|refused| Failure::file(path, refused))?;
-    keys_for(&config, &mandate, before.is_some())?;
+    keys_for(&config, &site, &mandate, before.is_some()).await?;
     // A renewal of what is suspended does not resume it: that is another act.
     let state = before.as_deref().map_or(MandateState::Open, |before| before.state);
-    let mandate = publish(&site, &actor, before.as_deref(), Mandate { state, ..mandate }).await?;
+    let mandate = publish(&config, &site, &actor, before.as_deref(), Mandate { state, ..mandate }).await?;
     let (from, until) = (time::format(mandate.valid_from), time::format(mandate.valid_until));
     println!("mandate {} version {} is {}, from {from} to {until}", mandate.id, mandate.version, state_word(state));
     println!("  signed by {}; opened by {actor}", signed_by.join(" and "));
@@ -53,7 +54,7 @@ pub async fn open(config: &Path, path: &Path) -> Result<(), Failure> {
 }
 
 /// The keys are drawn with a mandate's first version, and never again.
-fn keys_for(config: &Config, mandate: &Mandate, is_renewal: bool) -> Result<(), Failure> {
+async fn keys_for(config: &Config, site: &Site, mandate: &Mandate, is_renewal: bool) -> Result<(), Failure> {
     let keyring = keyring::open(config)?;
     if keyring.mandate(&mandate.id).is_some() {
         return Ok(());
@@ -62,6 +63,7 @@ fn keys_for(config: &Config, mandate: &Mandate, is_renewal: bool) -> Result<(), 
         let what = format!("keys.file: expected the keys of mandate {}: a renewal has those of the version before", mandate.id);
         return Err(Failure::file(&config.keys_dir, what));
     }
+    changes::keys(config, site, &mandate.id, "draw").await?;
     keyring.create_mandate(&mandate.id).map_err(|error| anyhow!(error))?;
     Ok(())
 }
