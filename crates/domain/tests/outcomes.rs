@@ -432,6 +432,7 @@ fn what_is_shown_is_what_is_kept_also_where_a_signal_was_pushed_out_and_nothing_
     let kept = house.task.stays.iter().flat_map(|stay| &stay.signals).filter(|signal| signal.code != Some(Code::Late));
     let mut kept: Vec<EventId> = kept.map(|signal| EventId(signal.event_id.0)).collect();
     let mut shown: Vec<EventId> = house.task.evidence.iter().map(|evidence| evidence.event_id).collect();
-    (kept.sort(), shown.sort());
+    kept.sort();
+    shown.sort();
     assert_eq!(shown, kept);
 }

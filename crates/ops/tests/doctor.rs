@@ -22,6 +22,9 @@ struct Site {
     known: Known,
 }
 
+/// What makes a site another than it must be.
+type Change = Box<dyn Fn(&mut Site)>;
+
 fn site() -> Site {
     let owned = |topic| (0..PARTITIONS).map(move |partition| (topic, partition, "~position/x"));
     Site {
@@ -53,7 +56,7 @@ async fn found(log: Arc<dyn Log>, site: &Site) -> Vec<(&'static str, String)> {
 #[tokio::test]
 async fn what_is_as_it_must_be_is_healthy_and_each_thing_that_is_not_is_found() {
     let mandate = |site: &mut Site, change: fn(Mandate) -> Mandate| site.known.mandates = vec![Arc::new(change(given::mandate()))];
-    let cases: Vec<(Box<dyn Fn(&mut Site)>, Vec<(&'static str, &str)>)> = vec![
+    let cases: Vec<(Change, Vec<(&str, &str)>)> = vec![
         (Box::new(|_| {}), vec![]),
         (Box::new(|site| site.topics.retain(|topic| topic.name != "routing.decisions.v1")), vec![("topic", "routing.decisions.v1")]),
         (
