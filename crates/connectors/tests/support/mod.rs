@@ -61,7 +61,7 @@ impl TestSite {
         let keyring = Arc::new(Keyring::init(&testkit::keyring::settings(dir.path())).unwrap());
         for one in mandates {
             keyring.create_mandate(&one.id).unwrap();
-            put(log.as_ref(), MANDATES, &one.id, Some(Codec::built_in().encode(one))).await;
+            put(log.as_ref(), MANDATES, &one.id, Some(Codec::built_in().encode(&given::signed(one.clone())))).await;
         }
         let rule = Book::new(given::signers()).rule();
         let mandates = Small::open_where(Arc::clone(&log), Arc::clone(&schemas), MANDATES, rule).await.unwrap();
