@@ -12,15 +12,11 @@ pub fn signer_keys() -> [SignerKey; 3] {
     [1, 2, 3].map(|number| SignerKey::new(&format!("signer-{number}"), &[number; 32]))
 }
 
-/// What a site's signers.toml says of them.
-pub fn signers_toml() -> String {
-    signer_keys().iter().map(|key| entry_toml(key.name(), &key.public_key())).collect()
-}
-
 /// What a site knows of them.
 pub fn signers() -> Signers {
+    let entries: String = signer_keys().iter().map(|key| entry_toml(key.name(), &key.public_key())).collect();
     #[expect(clippy::expect_used, reason = "three different keys under three names")]
-    Signers::from_toml(&signers_toml()).expect("three signers")
+    Signers::from_toml(&entries).expect("three signers")
 }
 
 /// The mandate with the signatures of two of them, in place of those that it had: after whatever else a test has said of it.

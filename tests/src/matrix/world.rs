@@ -1,6 +1,9 @@
 //! A site without a router, so that nothing in it moves: everybody that there can be, and tasks of every kind, laid into the log.
 
 use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use domain::mandate::SignerKey;
 use eventlog::{Append, Log};
 use events::topics::{self, household_key, partition_of};
 use events::{Avro, Before, Codec, GridStay, Level, Mandate, MandateState, Millis, Record, Task, TaskState, task_id};
@@ -80,11 +83,12 @@ impl World {
         site.import(&register).await?;
         site.stop().await?;
         let askers = everybody(&site)?;
-        configure(&site)?;
+        unbounded(&site)?;
         site.restart().await?;
         let log = site.log().await?;
-        for under in UNDER {
-            put(&log, topics::MANDATES, under.id(), &mandate(under)).await?;
+        let signers = [signer(&site, 1)?, signer(&site, 2)?];
+        for under in UNDER.into_iter().filter(|under| *under != Under::Open) {
+            put(&log, topics::MANDATES, under.id(), &mandate(under, &signers)).await?;
         }
         let tasks = tasks(&log).await?;
         // Sent by its own source, so that there is something to ask about.
@@ -110,15 +114,13 @@ fn now() -> Result<Millis> {
     Ok(Millis(i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis())?))
 }
 
-/// Nobody is stopped for asking often, and mandates are signed by the signers of tests: that of `init` is not believed any more.
-fn configure(site: &Site) -> Result<()> {
-    std::fs::write(site.dir().join("signers.toml"), given::signers_toml())?;
+/// Nobody is stopped for asking often.
+fn unbounded(site: &Site) -> Result<()> {
     let mut config: toml::Table = std::fs::read_to_string(site.config())?.parse()?;
     for (section, key) in [("inbox", "contact_reads_per_hour"), ("gateway", "lookups_per_hour")] {
         let section = config.get_mut(section).and_then(toml::Value::as_table_mut).context("a section")?;
         section.insert(key.to_owned(), 1_000_000.into());
     }
-    config.get_mut("site").and_then(toml::Value::as_table_mut).context("a section")?.remove("mandate");
     Ok(std::fs::write(site.config(), config.to_string())?)
 }
 
@@ -185,15 +187,24 @@ async fn put<R: Record>(log: &Arc<dyn Log>, topic: &'static str, key: &str, reco
     Ok(())
 }
 
-fn mandate(under: Under) -> Mandate {
+/// One of the signers whom `init` drew.
+fn signer(site: &Site, number: u8) -> Result<SignerKey> {
+    let text = std::fs::read_to_string(site.dir().join(format!("signers/demo-signer-{number}.key")))?;
+    let mut parts = text.trim().splitn(3, ':').skip(1);
+    let (name, seed) = (parts.next().context("a name")?, BASE64_STANDARD.decode(parts.next().context("a seed")?)?);
+    Ok(SignerKey::new(name, seed.as_slice().try_into()?))
+}
+
+fn mandate(under: Under, signers: &[SignerKey]) -> Mandate {
     let mandate = Mandate { id: under.id().into(), ..given::mandate() };
-    given::signed(match under {
+    let mandate = match under {
         Under::Open => mandate,
         Under::Suspended => Mandate { state: MandateState::Suspended, ..mandate },
         Under::Ended => Mandate { state: MandateState::Ended, ..mandate },
         Under::Over => Mandate { valid_until: OPENED, ..mandate },
         Under::Early => Mandate { valid_from: Millis(i64::MAX - 1), ..mandate },
-    })
+    };
+    Mandate { signatures: signers.iter().map(|signer| signer.sign(&mandate)).collect(), ..mandate }
 }
 
 /// One of each: grid, mandate, how it stands.
