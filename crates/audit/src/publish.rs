@@ -9,8 +9,8 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How long the last one may take when the process stops.
 const LAST_MAX: Duration = Duration::from_secs(3);
 
-/// Publishes the newest head every minute, and a last time when `stop` comes. `append` is given a key (the log's name and how much of it the
-/// head covers, so that compaction keeps every one) and the note, and says whether it is durable.
+/// Publishes the newest head every minute, and a last time when `stop` comes. `append` is given a key (the log's name and how much of it
+/// the head covers, so that compaction keeps every one) and the note, and says whether it is durable.
 pub async fn publish<F>(log: &AuditLog, stop: impl Future<Output = ()>, append: impl Fn(String, String) -> F)
 where
     F: Future<Output = bool>,

@@ -1,7 +1,7 @@
 //! The heart: who is visited, exactly once, lawfully. Pure: no async, no clock, no randomness, no I/O.
 //!
-//! `resolve` says which household, `household` decides about the visit, `authorize` who may see and do what, `traveller` keeps people who move in one place at a time.
-//! Time arrives in the record.
+//! `resolve` says which household, `household` decides about the visit, `authorize` who may see and do what, `traveller` keeps people who
+//! move in one place at a time. Time arrives in the record.
 
 pub mod authorize;
 pub mod hourly;

@@ -22,7 +22,7 @@ pub fn days(mandate: &Mandate) -> i64 {
 }
 
 /// Whether a mandate's time is no longer than the law allows.
-pub fn is_short_enough(mandate: &Mandate) -> bool {
+fn is_short_enough(mandate: &Mandate) -> bool {
     mandate.demonstration || mandate.valid_until.0.saturating_sub(mandate.valid_from.0) <= DAYS_MAX * DAY_MS
 }
 

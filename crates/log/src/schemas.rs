@@ -3,8 +3,9 @@
 //!
 //! It knows ids and texts; encoding and decoding is `events::Codec`'s.
 
-use crate::{LogError, Record};
+use crate::{Append, Headers, LogError, Record};
 use events::codec::VALUE_SCHEMA_ID_HEADER;
+use events::topics::partition_of;
 use events::{Codec, CodecError, SchemaName};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
@@ -84,6 +85,17 @@ impl Schemas {
     /// The codec as it is now.
     pub fn codec(&self) -> Arc<Codec> {
         self.codec.read().clone()
+    }
+
+    /// A record of ours, ready to be appended under its key: into the key's partition, of so many.
+    pub fn append<R: events::Record>(&self, topic: &str, key: &str, record: &R, partitions: i32) -> Append {
+        Append {
+            topic: topic.to_owned().into(),
+            partition: partition_of(key.as_bytes(), partitions),
+            key: key.as_bytes().to_vec().into(),
+            value: Some(self.codec().encode(record).into()),
+            headers: Headers::default(),
+        }
     }
 
     /// Asks the registry what an id means.

@@ -10,7 +10,7 @@ use eventlog::kafka::Kafka;
 use eventlog::remote::Remote;
 use eventlog::schemas::Schemas;
 use eventlog::table::Small;
-use eventlog::{Append, Log, LogError, site_topics};
+use eventlog::{Log, LogError, site_topics};
 use events::{Mandate, Millis, Policy, Record, topics};
 use futures::FutureExt;
 use keys::{Keyring, TokensFile};
@@ -189,14 +189,7 @@ pub async fn partitions(log: &Arc<dyn Log>, topic: &str) -> Result<i32, LogError
 /// Publishes a record of a small topic under its key; durable when it returns.
 pub async fn publish<R: Record>(site: &Site, topic: &str, key: &str, record: &R) -> Result<(), LogError> {
     let partitions = partitions(&site.log, topic).await?;
-    let append = Append {
-        topic: topic.to_owned().into(),
-        partition: topics::partition_of(key.as_bytes(), partitions),
-        key: key.as_bytes().to_vec().into(),
-        value: Some(site.schemas.codec().encode(record).into()),
-        headers: Default::default(),
-    };
-    site.log.append(vec![append]).await.map(|_| ())
+    site.log.append(vec![site.schemas.append(topic, key, record, partitions)]).await.map(|_| ())
 }
 
 /// Mandate and policy where the log holds none. The same from every process that starts: whoever is first changes nothing for the others.

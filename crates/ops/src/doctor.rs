@@ -7,12 +7,12 @@ use crate::scan::{self, Scan, Span};
 use crate::{OpsError, dlq, now};
 use domain::Clock;
 use domain::mandate::in_force;
-use eventlog::{Log, site_topics};
+use eventlog::{Log, TopicInfo, site_topics};
 use events::time::HOUR_MS;
-use events::topics::{HOUSEHOLDS, TASKS, TRAVELLERS};
+use events::topics::{HOUSEHOLDS, TASKS, TRAVELLERS, split_key};
 use events::{Mandate, MandateState};
 use serde::Serialize;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,9 +59,10 @@ pub struct Known {
 /// The log is away.
 pub async fn doctor(log: &Arc<dyn Log>, known: &Known) -> Result<Diagnosis, OpsError> {
     let mut findings = Vec::new();
-    topics(log, known.partitions, &mut findings).await?;
+    let found = log.topics().await?;
+    topics(&found, known.partitions, &mut findings);
     mandates(log, known, &mut findings).await?;
-    owners(log, &mut findings).await?;
+    owners(log, &found, &mut findings).await?;
     for topic in dlq::list(log).await?.topics.into_iter().filter(|topic| topic.letters > 0) {
         let what = format!("{} letters that nobody has dealt with", topic.letters);
         findings.push(finding("dead_letters", topic.name, what, "look at their reasons: oneknock ops dlq list"));
@@ -74,8 +75,7 @@ fn finding(kind: &'static str, about: impl Into<String>, what: impl Into<String>
 }
 
 /// Whether each of the site's topics is there, in as many partitions as the others, and kept as it must be.
-async fn topics(log: &Arc<dyn Log>, partitions: i32, findings: &mut Vec<Finding>) -> Result<(), OpsError> {
-    let found = log.topics().await?;
+fn topics(found: &[TopicInfo], partitions: i32, findings: &mut Vec<Finding>) {
     for expected in site_topics(partitions) {
         let Some(info) = found.iter().find(|info| info.name == expected.name) else {
             findings.push(finding("topic", expected.name, "is not there", "oneknock run creates it"));
@@ -94,7 +94,6 @@ async fn topics(log: &Arc<dyn Log>, partitions: i32, findings: &mut Vec<Finding>
             }
         }
     }
-    Ok(())
 }
 
 /// Whether there is one in force, and each of those has keys and a registry.
@@ -110,13 +109,14 @@ async fn mandates(log: &Arc<dyn Log>, known: &Known, findings: &mut Vec<Finding>
     if let Err(why) = &known.keys {
         findings.push(finding("keys", "site", why, "put the keys and their password back; what needs them waits"));
     }
+    let registered = households(log).await?;
     for mandate in open {
         let id = &mandate.id;
         if known.keys.as_ref().is_ok_and(|keys| !keys.contains(id)) {
             let next = "put their file back from a copy, or see oneknock keys list; events for it wait";
             findings.push(finding("keys", id, "the keys of this mandate do not open here", next));
         }
-        if !has_registry(log, id).await? {
+        if !registered.contains_key(id) {
             let next = format!("oneknock registry import --mandate {id} --grids G.csv --households H.csv --residents R.csv");
             findings.push(finding("mandate", id, "no registry is published for it: its events wait as unresolved", next));
         }
@@ -125,10 +125,10 @@ async fn mandates(log: &Arc<dyn Log>, known: &Known, findings: &mut Vec<Finding>
 }
 
 /// Whether somebody writes each partition that needs an owner.
-async fn owners(log: &Arc<dyn Log>, findings: &mut Vec<Finding>) -> Result<(), OpsError> {
+async fn owners(log: &Arc<dyn Log>, found: &[TopicInfo], findings: &mut Vec<Finding>) -> Result<(), OpsError> {
     let now = now();
     for topic in [TRAVELLERS, TASKS] {
-        if !log.topics().await?.iter().any(|info| info.name == topic) {
+        if found.iter().all(|info| info.name != topic) {
             continue;
         }
         for span in scan::spans(log, topic).await? {
@@ -166,31 +166,15 @@ impl fmt::Display for Diagnosis {
     }
 }
 
-/// Whether any household is published for a mandate.
+/// How many households are published, by mandate; a mandate without any is not there.
 ///
 /// # Errors
 /// The log is away.
-pub async fn has_registry(log: &Arc<dyn Log>, mandate: &str) -> Result<bool, OpsError> {
-    let prefix = format!("{mandate}/");
-    let mut scan = Scan::new(log, HOUSEHOLDS, &scan::spans(log, HOUSEHOLDS).await?).await?;
-    while let Some(batch) = scan.next().await? {
-        if batch.records.iter().any(|record| record.value.is_some() && record.key.starts_with(prefix.as_bytes())) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// How many households are published for a mandate.
-///
-/// # Errors
-/// The log is away.
-pub async fn households(log: &Arc<dyn Log>, mandate: &str) -> Result<usize, OpsError> {
-    let prefix = format!("{mandate}/");
+pub async fn households(log: &Arc<dyn Log>) -> Result<HashMap<String, usize>, OpsError> {
     let mut there = HashSet::new();
     let mut scan = Scan::new(log, HOUSEHOLDS, &scan::spans(log, HOUSEHOLDS).await?).await?;
     while let Some(batch) = scan.next().await? {
-        for record in batch.records.into_iter().filter(|record| record.key.starts_with(prefix.as_bytes())) {
+        for record in batch.records {
             if record.value.is_some() {
                 there.insert(record.key)
             } else {
@@ -198,5 +182,9 @@ pub async fn households(log: &Arc<dyn Log>, mandate: &str) -> Result<usize, OpsE
             };
         }
     }
-    Ok(there.len())
+    let mut counts = HashMap::new();
+    for (mandate, _) in there.iter().filter_map(|key| split_key(std::str::from_utf8(key).ok()?)) {
+        *counts.entry(mandate.to_owned()).or_default() += 1;
+    }
+    Ok(counts)
 }

@@ -24,11 +24,11 @@ use axum::routing::{get, post};
 use budget::Budget;
 use domain::Clock;
 use domain::mandate::Latest;
+use eventlog::Log;
 use eventlog::schemas::Schemas;
 use eventlog::table::{Small, Table};
-use eventlog::{Append, Headers, Log};
 use events::time::DAY_MS;
-use events::topics::{AUDIT, partition_of};
+use events::topics::AUDIT;
 use events::{AuditCheckpoint, Mandate};
 use follow::Followed;
 use keys::{Keyring, SignIn};
@@ -154,9 +154,7 @@ pub async fn run(
 /// Publishes the signed heads of the log of questions.
 async fn publish_heads(gateway: Arc<Gateway>, stop: CancellationToken) {
     let append = |key: String, note: String| {
-        let partition = partition_of(key.as_bytes(), gateway.site.partitions);
-        let value = gateway.site.schemas.codec().encode(&AuditCheckpoint { note });
-        let record = Append { topic: AUDIT.into(), partition, key: key.into(), value: Some(value.into()), headers: Headers::new() };
+        let record = gateway.site.schemas.append(AUDIT, &key, &AuditCheckpoint { note }, gateway.site.partitions);
         let appender = Arc::clone(&gateway.appender);
         async move { appender.append(vec![record]).await.is_ok() }
     };

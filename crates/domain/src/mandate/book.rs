@@ -2,7 +2,6 @@
 //! long, older than what is known, or of an id that has ended, is as if it were not there.
 
 use super::signing::{Refused, Signers};
-use super::{days, is_short_enough};
 use events::{Mandate, MandateState, Millis};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -34,9 +33,6 @@ impl Book {
             return Err(Refused::OtherKey);
         }
         self.signers.check(mandate)?;
-        if !is_short_enough(mandate) {
-            return Err(Refused::TooLong(days(mandate)));
-        }
         let ended = mandate.state == MandateState::Ended;
         if let Some(known) = self.known.get(key) {
             if known.ended && !ended {

@@ -113,11 +113,17 @@ impl Signers {
         }
     }
 
-    /// The names of those who have signed what the mandate says now.
+    /// What must hold of every mandate, whatever is known beside it: signed, and not too long. Answers with those who have signed what it
+    /// says now.
     ///
     /// # Errors
-    /// [`Refused::Signatures`]: too few of this site's signers.
+    /// [`Refused::Signatures`]: too few of this site's signers. [`Refused::TooLong`].
     pub fn check(&self, mandate: &Mandate) -> Result<Vec<String>, Refused> {
+        let signed_by = self.signed_by(mandate)?;
+        if super::is_short_enough(mandate) { Ok(signed_by) } else { Err(Refused::TooLong(super::days(mandate))) }
+    }
+
+    fn signed_by(&self, mandate: &Mandate) -> Result<Vec<String>, Refused> {
         let bytes = signed_bytes(mandate);
         let (mut signed_by, mut faults) = (BTreeSet::new(), BTreeSet::new());
         for signature in &mandate.signatures {

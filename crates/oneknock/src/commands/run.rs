@@ -3,7 +3,7 @@
 
 use crate::changes;
 use crate::cli::Role;
-use crate::commands::{mandate, ops, policy};
+use crate::commands::{ops, policy};
 use crate::config::{self, Config, LogKind};
 use crate::failure::Failure;
 use crate::language::Language;
@@ -58,7 +58,7 @@ pub fn parse(path: &Path) -> Result<Parsed, Failure> {
     let mandate = match &config.mandate {
         Some(path) => {
             let mandate = domain::mandate::from_toml(&read("site.mandate", path)?).map_err(|error| Failure::file(path, error))?;
-            mandate::check(&mandate, &signers).map_err(|refused| Failure::file(path, refused))?;
+            signers.check(&mandate).map_err(|refused| Failure::file(path, refused))?;
             Some(mandate)
         }
         None => None,

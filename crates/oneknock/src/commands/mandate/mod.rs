@@ -16,7 +16,6 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::site::{self, Site};
 use anyhow::anyhow;
-use domain::mandate::{Refused, Signers, days, is_short_enough};
 use events::{Mandate, MandateState, Millis, time, topics};
 use serde_json::json;
 use std::path::Path;
@@ -33,12 +32,6 @@ pub async fn run(config: &Path, command: cli::Mandate, as_json: bool) -> Result<
         cli::Mandate::End { id, drain_seconds } => end::end(config, &id, drain_seconds).await,
         cli::Mandate::Certificate { id } => certificate::print(config, &id, as_json),
     }
-}
-
-/// What must hold of every mandate, whatever is known beside it: signed, and not too long.
-pub fn check(mandate: &Mandate, signers: &Signers) -> Result<Vec<String>, Refused> {
-    let signed_by = signers.check(mandate)?;
-    if is_short_enough(mandate) { Ok(signed_by) } else { Err(Refused::TooLong(days(mandate))) }
 }
 
 /// Publishes a mandate as an act of the site's administrator, later than every act before. It stands in the log of changes before.

@@ -1,6 +1,6 @@
 //! `oneknock mandate open FILE`: a signed mandate comes into force, or renews one that is.
 
-use super::{check, publish, state_word};
+use super::{publish, state_word};
 use crate::changes;
 use crate::config::{self, Config};
 use crate::failure::Failure;
@@ -18,7 +18,7 @@ pub async fn open(config: &Path, path: &Path) -> Result<(), Failure> {
     let actor = site::administrator(&config)?;
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, format!("cannot be read: {error}")))?;
     let mandate = from_toml(&text).map_err(|error| Failure::file(path, error))?;
-    let signed_by = check(&mandate, &site::signers(&config)?).map_err(|refused| Failure::file(path, refused))?;
+    let signed_by = site::signers(&config)?.check(&mandate).map_err(|refused| Failure::file(path, refused))?;
     if config.clock == Clock::Wall && mandate.valid_until <= site::now() {
         let until = time::format(mandate.valid_until);
         return Err(Failure::file(
@@ -70,7 +70,7 @@ async fn keys_for(config: &Config, site: &Site, mandate: &Mandate, is_renewal: b
 
 /// Nothing is found for a mandate without a registry.
 async fn remind(site: &Site, mandate: &Mandate) -> Result<(), Failure> {
-    if !ops::doctor::has_registry(&site.log, &mandate.id).await.map_err(anyhow::Error::from)? {
+    if !ops::doctor::households(&site.log).await.map_err(anyhow::Error::from)?.contains_key(&mandate.id) {
         println!("  no registry is published for it yet: until then its events wait as unresolved, and open no visit. Next:");
         println!("  oneknock registry import --mandate {} --grids G.csv --households H.csv --residents R.csv", mandate.id);
     }
