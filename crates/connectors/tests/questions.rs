@@ -11,6 +11,7 @@ use events::topics::{CHECKPOINT, DECISIONS, HIGHWAY, IDENTIFIERS, TASKS, TELECOM
 use events::*;
 use serde_json::{Value, json};
 use support::{TestSite, eventually, mandate, passage};
+use testkit::given;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_learns_what_became_of_its_own_event_and_no_more() {
@@ -53,7 +54,7 @@ fn task(household: &str, covers: &[i64], travellers: &[(String, i64)]) -> Task {
     let empty = Task::read(&mut zeros).unwrap();
     let stay = |(traveller, until): &(String, i64)| {
         let mut zeros = &[0; 1_024][..];
-        Stay { traveller: traveller.as_str().into(), covers: vec![cover(until)], ..Stay::read(&mut zeros).unwrap() }
+        Stay { traveller: given::traveller_id(traveller), covers: vec![cover(until)], ..Stay::read(&mut zeros).unwrap() }
     };
     let (covers, stays) = (covers.iter().map(cover).collect(), travellers.iter().map(stay).collect());
     Task { mandate: "m".into(), household: household.into(), covers, stays, ..empty }

@@ -34,7 +34,7 @@ fn identifier(name: &str) -> Identifier {
 
 enum Letter {
     Arrival(Text, Arrival),
-    Return(Text, Return),
+    Return(TravellerId, Return),
 }
 
 struct World {
@@ -45,13 +45,13 @@ struct World {
     links: BTreeMap<Token, IdentifierLink>,
     /// By token and household.
     doors: BTreeMap<(Token, Text), IdentifierLink>,
-    travellers: BTreeMap<Text, Traveller>,
+    travellers: BTreeMap<TravellerId, Traveller>,
     households: BTreeMap<Text, Task>,
     letters: VecDeque<Letter>,
     decisions: BTreeMap<EventId, Vec<Decision>>,
     sightings: BTreeMap<&'static str, Sighting>,
     /// The task that an event belonged to at first.
-    tasks: BTreeMap<&'static str, (Text, Text)>,
+    tasks: BTreeMap<&'static str, (Text, TaskId)>,
     actions: usize,
 }
 
@@ -110,7 +110,7 @@ impl World {
             ..given::signal(sighting.kind, 0, observed_at)
         };
         let place = self.place(&identifiers, declared.as_ref().map(|declared| declared.grid.as_str()));
-        let record = self.travellers.entry(id.clone()).or_insert_with(|| traveller::first_record(identifiers, declared, place));
+        let record = self.travellers.entry(id).or_insert_with(|| traveller::first_record(identifiers, declared, place));
         if let Some(message) = traveller::events(record, vec![signal]) {
             let arrival = Arrival { traveller: id, version: record.version, message };
             self.letters.push_back(Letter::Arrival(record.place.clone(), arrival));

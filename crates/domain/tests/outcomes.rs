@@ -149,7 +149,7 @@ fn a_screening_that_stands_is_not_moved_by_another() {
 #[test]
 fn the_last_episode_can_still_be_screened_and_nothing_else() {
     let mut house = visit("open");
-    let before = house.task.task_id.clone();
+    let before = Text::new(house.task.task_id);
     assert_eq!(house.passes("t", 2, 14.5), Some(Code::Opened));
     assert_eq!(house.task.before.as_ref().map(|before| before.state), Some(TaskState::Expired));
     let on_before = |action: &mut Action| action.task_id = before.clone();

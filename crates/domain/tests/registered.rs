@@ -5,10 +5,11 @@
 use domain::household::{self, Effects, Input};
 use domain::limits::REGISTERED_MAX;
 use events::*;
+use testkit::given;
 use testkit::house::{House, day};
 
-fn traveller(number: usize) -> Text {
-    format!("{number:032x}-{:016x}", 7).into()
+fn traveller(number: usize) -> TravellerId {
+    given::traveller_id(&format!("{number:032x}-{:016x}", 7))
 }
 
 fn token(number: usize) -> Token {

@@ -52,7 +52,7 @@ impl World {
     fn seen_as(&mut self, traveller: &str, kind: SourceKind, number: u64, from: Option<&str>, at: Millis) -> Code {
         let signal = Signal { origin_division: from.map(Text::new), ..given::signal(kind, number, at) };
         let here = Here { declared: None, signals: vec![signal], pushed_out: vec![], covers: vec![] };
-        let arrival = Arrival { traveller: traveller.into(), version: 1, message: ArrivalMessage::Here(here) };
+        let arrival = Arrival { traveller: given::traveller_id(traveller), version: 1, message: ArrivalMessage::Here(here) };
         self.apply(&Input::Arrival(&arrival), at);
         self.code(number)
     }

@@ -1,7 +1,8 @@
 //! Ids that are computed, never drawn: the same input makes the same id, on every machine and in every replay.
 
-use crate::avro::{Avro, AvroError, Fixed16, Text, read_str};
+use crate::avro::{Avro, AvroError, Fixed16, read_str};
 use crate::identifier::{Identifier, IdentifierKind, Token};
+use arrayvec::ArrayString;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -44,6 +45,11 @@ impl FromStr for EventId {
         digits(text.as_bytes()).map(EventId).ok_or(AvroError::Impossible("event id"))
     }
 }
+
+/// A visit: 32 hex digits; empty where there was none yet.
+pub type TaskId = ArrayString<32>;
+/// A traveller: its strongest token, `-`, 16 hex digits.
+pub type TravellerId = ArrayString<49>;
 
 /// 32 lower-case hex digits of 16 bytes.
 pub(crate) fn hex_digits(bytes: [u8; 16]) -> [u8; 32] {
@@ -147,9 +153,9 @@ impl Avro for Identifier {
 }
 
 /// The traveller: strongest token, `-`, 16 hex digits of SHA-256(the other tokens in order, the declared grid). `None` without identifiers.
-pub fn traveller_id(identifiers: &[Identifier], declared_grid: Option<&str>) -> Option<Text> {
+pub fn traveller_id(identifiers: &[Identifier], declared_grid: Option<&str>) -> Option<TravellerId> {
     let mut id = String::with_capacity(49);
-    write_traveller_id(identifiers, declared_grid, &mut id).then(|| id.into())
+    write_traveller_id(identifiers, declared_grid, &mut id).then(|| TravellerId::from(&id).ok()).flatten()
 }
 
 /// The same, appended. Whether there are identifiers.
@@ -176,7 +182,7 @@ fn text_of(digits: &[u8; 32]) -> &str {
 }
 
 /// The visit: 32 hex digits of SHA-256(mandate, household, episode), each behind its length.
-pub fn task_id(mandate: &str, household: &str, episode: i64) -> Text {
+pub fn task_id(mandate: &str, household: &str, episode: i64) -> TaskId {
     let mut digest = Sha256::new();
     for part in [mandate.as_bytes(), household.as_bytes(), &episode.to_be_bytes()] {
         digest.update((part.len() as u64).to_be_bytes());
@@ -184,7 +190,7 @@ pub fn task_id(mandate: &str, household: &str, episode: i64) -> Text {
     }
     let mut id = [0; 16];
     id.copy_from_slice(&digest.finalize()[..16]);
-    Text::new(text_of(&EventId(id).text()))
+    TaskId::from(text_of(&EventId(id).text())).unwrap_or_default()
 }
 
 /// First 8 bytes of a digest over parts, each behind its length: for recognising, not for secrecy.

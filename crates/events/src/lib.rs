@@ -18,6 +18,6 @@ pub use actor::{Actor, Role, Scope};
 pub use avro::{Avro, AvroError, Blob, Fixed16, Millis, Text};
 pub use codec::{Codec, CodecError, Record};
 pub use identifier::{Identifier, IdentifierKind, Token};
-pub use ids::{EventId, task_id, traveller_id};
+pub use ids::{EventId, TaskId, TravellerId, task_id, traveller_id};
 pub use records::*;
 pub use schemas::SchemaName;

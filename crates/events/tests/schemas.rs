@@ -36,6 +36,10 @@ impl Random {
         self.0
     }
 
+    fn hex(&mut self, bytes: usize) -> String {
+        hex::encode((0..bytes).map(|_| self.next() as u8).collect::<Vec<_>>())
+    }
+
     fn value(&mut self, schema: &Schema, names: &HashMap<String, Schema>, path: &str) -> Value {
         match schema {
             Schema::Null => Value::Null,
@@ -45,9 +49,8 @@ impl Random {
             Schema::TimestampMillis => Value::TimestampMillis((self.next() >> (self.next() % 64)) as i64),
             Schema::Bytes => Value::Bytes((0..self.next() % 40).map(|_| self.next() as u8).collect()),
             Schema::Fixed(fixed) => Value::Fixed(fixed.size, (0..fixed.size).map(|_| self.next() as u8).collect()),
-            Schema::String if path.ends_with("event_id") || path.ends_with("token") => {
-                Value::String(hex::encode((0..16).map(|_| self.next() as u8).collect::<Vec<_>>()))
-            }
+            Schema::String if ["event_id", "token", "task_id"].iter().any(|id| path.ends_with(id)) => Value::String(self.hex(16)),
+            Schema::String if path.starts_with("traveller") => Value::String(format!("{}-{}", self.hex(16), self.hex(8))),
             Schema::String => Value::String("浙A·12345 é\u{1F600}x".chars().cycle().take((self.next() % 90) as usize).collect()),
             Schema::Array(array) => Value::Array((0..self.next() % 4).map(|_| self.value(&array.items, names, path)).collect()),
             Schema::Union(union) => {
@@ -109,6 +112,18 @@ fn agree<R: Record + PartialEq + std::fmt::Debug>() {
             let _ = R::from_bytes(&changed);
         }
     }
+}
+
+/// What claims to be an id and is longer than any id is refused, and not cut.
+#[test]
+fn an_id_that_is_too_long_is_refused() {
+    let read = |length: usize| {
+        let mut bytes = Vec::new();
+        avro::write_str(&"a".repeat(length), &mut bytes);
+        TaskId::from_bytes(&bytes)
+    };
+    assert_eq!(read(32).unwrap().len(), 32);
+    assert!(read(33).is_err());
 }
 
 #[test]

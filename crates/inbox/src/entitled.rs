@@ -147,10 +147,10 @@ pub enum Episode<'a> {
 impl<'a> Episode<'a> {
     /// The episode of a task id.
     pub fn of(task: &'a Task, task_id: &str) -> Option<Episode<'a>> {
-        if task.task_id == task_id {
+        if *task.task_id == *task_id {
             return Some(Episode::Newest(task));
         }
-        task.before.as_ref().filter(|before| before.task_id == task_id).map(Episode::Before)
+        task.before.as_ref().filter(|before| *before.task_id == *task_id).map(Episode::Before)
     }
 
     /// When it opened.

@@ -213,7 +213,7 @@ mod tests {
 
         // The shortest record there is: zero bytes are empty texts, nulls, first symbols and empty lists.
         let mut task: events::Task = events::Avro::read(&mut [0; 256].as_slice()).unwrap();
-        (task.task_id, task.state) = ("t".into(), events::TaskState::Open);
+        (task.task_id, task.state) = (events::TaskId::from("t").unwrap(), events::TaskState::Open);
         let record = |partition, key: &str, value: Vec<u8>| Append {
             topic: TASKS.into(),
             partition,

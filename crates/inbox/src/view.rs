@@ -7,7 +7,7 @@
 use crate::cursor::Cursor;
 use eventlog::Record;
 use eventlog::fencing::{Fold, Verdict};
-use events::{Task, TaskState, Text};
+use events::{Task, TaskId, TaskState, Text};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub enum Earlier {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Its task.
-    pub task_id: Text,
+    pub task_id: TaskId,
     /// Its grid.
     pub grid: Option<Text>,
     /// For supervisors alone.
@@ -122,9 +122,8 @@ impl View {
             self.list(&key, new);
             self.households.insert(Arc::clone(&key), Arc::clone(new));
         }
-        let seen = |old: &Task| {
-            Earlier::Seen(Seen { task_id: old.task_id.clone(), grid: old.grid.clone(), triage: old.triage, version: old.version })
-        };
+        let seen =
+            |old: &Task| Earlier::Seen(Seen { task_id: old.task_id, grid: old.grid.clone(), triage: old.triage, version: old.version });
         let earlier = match old.as_deref() {
             Some(old) if is_shown(old) => seen(old),
             Some(_) => Earlier::Nothing,
@@ -294,7 +293,7 @@ mod tests {
     fn tests_task(episode: i64) -> Task {
         // The shortest record there is: zero bytes are empty texts, nulls, first symbols and empty lists.
         let mut task: Task = events::Avro::read(&mut [0; 128].as_slice()).unwrap();
-        (task.task_id, task.state) = (format!("t{episode}").into(), TaskState::Open);
+        (task.task_id, task.state) = (TaskId::from(&format!("t{episode}")).unwrap(), TaskState::Open);
         task
     }
 }

@@ -8,6 +8,7 @@ use common::*;
 use domain::Clock;
 use events::*;
 use serde_json::{Value, json};
+use testkit::given;
 
 const ID: &str = "6f1c1f0e-8d3a-4a39-9a53-4d4a5c2b7e11";
 const OTHER_ID: &str = "6f1c1f0e-8d3a-4a39-9a53-4d4a5c2b7e12";
@@ -141,7 +142,7 @@ async fn who_is_registered_at_the_door_is_told_to_the_household_and_no_token_lea
     let task = Task { stays: travellers.iter().map(|traveller| stay(traveller)).collect(), ..open_task("~p", "g1") };
     site.shown(&task).await;
     // The household that they are of was never visited.
-    let never = Task { task_id: "".into(), episode: 0, state: TaskState::Waiting, version: 0, ..open_task("h2", "g1") };
+    let never = Task { task_id: TaskId::default(), episode: 0, state: TaskState::Waiting, version: 0, ..open_task("h2", "g1") };
     site.router(vec![task.clone(), never]).await;
 
     let detail = site.get(W1, &format!("/v1/tasks/{}", task.task_id)).await.1;
@@ -167,7 +168,7 @@ async fn who_is_registered_at_the_door_is_told_to_the_household_and_no_token_lea
     let told = appended(&site).await;
     assert_eq!(told.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["m1/h2"], "once, and to that household");
     let register = told[0].1.register.clone().unwrap();
-    assert_eq!((register.household.as_str(), register.travellers), ("h2", vec![travellers[1].as_str().into()]));
+    assert_eq!((register.household.as_str(), register.travellers), ("h2", vec![given::traveller_id(&travellers[1])]));
 }
 
 #[tokio::test]
@@ -177,7 +178,7 @@ async fn who_was_met_at_another_household_is_told_to_both() {
     site.household("h2", "g1", "文三路 2 号").await;
     let task = Task { stays: vec![stay("00112233445566778899aabbccddeeff-0000000000000001")], ..open_task("h1", "g1") };
     site.shown(&task).await;
-    let never = Task { task_id: "".into(), episode: 0, state: TaskState::Waiting, version: 0, ..open_task("h2", "g1") };
+    let never = Task { task_id: TaskId::default(), episode: 0, state: TaskState::Waiting, version: 0, ..open_task("h2", "g1") };
     site.router(vec![task.clone(), never]).await;
     let register = json!({"action_id": ID, "action": "register", "household": "h2"});
     assert_eq!(site.act(W1, &task.task_id, register).await.0, 200);

@@ -26,7 +26,7 @@ async fn a_stream_begins_now_and_is_resumed_by_its_last_id_also_by_another_proce
     let second = open_task("h2", "g1");
     site.shown(&task).await;
     site.shown(&second).await;
-    let mut missed = vec![task.task_id, second.task_id];
+    let mut missed = vec![task.task_id.to_string(), second.task_id.to_string()];
     for restarted in [false, true] {
         if restarted {
             site.restart().await;
@@ -43,7 +43,7 @@ async fn a_stream_begins_now_and_is_resumed_by_its_last_id_also_by_another_proce
         let marker = open_task(&format!("marker{restarted}"), "g1");
         site.task(&marker).await;
         assert_eq!(stream.next().await.2["task_id"], marker.task_id.as_str());
-        missed.push(marker.task_id);
+        missed.push(marker.task_id.to_string());
     }
 }
 

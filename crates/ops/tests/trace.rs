@@ -46,7 +46,7 @@ fn decision(code: Code, revision: i64) -> Decision {
         revision,
         reason: "because".into(),
         grid: Some("g".into()),
-        task_id: Some("t".into()),
+        task_id: TaskId::from("t").ok(),
         policy: 1,
         at: Millis(3),
     }
@@ -160,7 +160,7 @@ fn screened_then_seen(zones: &Policy) -> Task {
     let task_id = apply(&Input::Arrival(&arrival(given::signal(SourceKind::Highway, 9, day(0)))), day(0));
     let screened = Action {
         action_id: "a".into(),
-        task_id,
+        task_id: Text::new(task_id),
         action: ActionKind::Outcome,
         outcome: Some(Outcome::Screened),
         to_grid: None,

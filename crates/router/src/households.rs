@@ -36,8 +36,9 @@ pub struct Households {
     asked_grids: HashSet<Text>,
     /// Registrations at a household that no table held.
     asked_entries: HashSet<Text>,
-    /// Where records are put together.
+    /// Where records are put together, and what a household says.
     buffer: Vec<u8>,
+    effects: Effects,
     due: Due,
     outstanding: Outstanding,
 }
@@ -113,8 +114,8 @@ impl Households {
         let codec = site.codec();
         let out = Outgoing::new(codec.clone(), site.partitions);
         let (asked_schemas, asked_grids, asked_entries) = (HashSet::new(), HashSet::new(), HashSet::new());
-        let (buffer, due, outstanding) = (Vec::new(), Due::default(), Outstanding::new(site.turns.clone()));
-        Households { site, codec, out, asked_schemas, asked_grids, asked_entries, buffer, due, outstanding }
+        let (buffer, effects, due, outstanding) = (Vec::new(), Effects::default(), Due::default(), Outstanding::new(site.turns.clone()));
+        Households { site, codec, out, asked_schemas, asked_grids, asked_entries, buffer, effects, due, outstanding }
     }
 
     /// The tables and the codec of now, for a whole step.
@@ -183,10 +184,10 @@ impl Households {
             settled: opening.settled(),
         };
         if !if_outdated || household::is_outdated(&opening.task, &context) {
-            let effects = household::apply(&mut opening.task, input, &context);
-            opening.changed |= effects.changed;
-            opening.says |= !effects.decisions.is_empty();
-            say(&mut self.out, key, effects, desk);
+            household::apply_into(&mut opening.task, input, &context, &mut self.effects);
+            opening.changed |= self.effects.changed;
+            opening.says |= !self.effects.decisions.is_empty();
+            say(&mut self.out, key, &mut self.effects, desk);
         }
     }
 
@@ -247,10 +248,10 @@ impl Households {
 
     fn say_unsent(&mut self, at: usize, now: &mut Now, desk: &mut Desk<'_>) {
         let Some((key, opening)) = now.opened.get_index_mut(at) else { return };
-        let unsent = household::unsent(&mut opening.task, &now.policy, Millis(desk.now), self.site.clock);
+        let mut unsent = household::unsent(&mut opening.task, &now.policy, Millis(desk.now), self.site.clock);
         if household::has_unsent(&opening.task) {
             opening.says |= !unsent.decisions.is_empty();
-            say(&mut self.out, key, unsent, desk);
+            say(&mut self.out, key, &mut unsent, desk);
             desk.await_delivery(key, 0);
         }
     }
@@ -315,7 +316,7 @@ impl Households {
     }
 }
 
-fn say(out: &mut Outgoing, key: &str, effects: Effects, desk: &mut Desk<'_>) {
+fn say(out: &mut Outgoing, key: &str, effects: &mut Effects, desk: &mut Desk<'_>) {
     let Some((mandate, household)) = split_key(key) else { return };
     for (token, link) in &effects.links {
         desk.send(out.link(*token, household, link.as_ref()));
@@ -323,8 +324,8 @@ fn say(out: &mut Outgoing, key: &str, effects: Effects, desk: &mut Desk<'_>) {
     for decision in &effects.decisions {
         desk.send(out.decision(decision));
     }
-    let left = effects.left.into_iter().map(|(traveller, left)| (traveller, ReturnMessage::Left(left)));
-    let covered = effects.covered.into_iter().map(|(traveller, covered)| (traveller, ReturnMessage::Covered(covered)));
+    let left = effects.left.drain(..).map(|(traveller, left)| (traveller, ReturnMessage::Left(left)));
+    let covered = effects.covered.drain(..).map(|(traveller, covered)| (traveller, ReturnMessage::Covered(covered)));
     for (traveller, message) in left.chain(covered) {
         desk.send(out.returned(mandate, &traveller, &Return { message }));
     }

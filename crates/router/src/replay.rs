@@ -7,7 +7,7 @@ use crate::travellers::Travellers;
 use eventlog::owner::{Alone, Did, Logic, States};
 use eventlog::{Append, Record};
 use events::topics::{ACTIONS, ARRIVALS, CHECKPOINT, HIGHWAY, POLICIES, POLICY_KEY, RETURNS, TELECOM};
-use events::{Action, Codec, Task};
+use events::{Action, Codec, Task, Text};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ impl Replay {
         let task = self.task(std::str::from_utf8(&record.key).ok()?).filter(|task| task.episode > 0)?;
         let earlier = |happened| task.opened_at.is_some_and(|opened| happened < opened);
         let before = task.before.filter(|_| action.at.is_some_and(earlier));
-        action.task_id = before.map_or(task.task_id, |before| before.task_id);
+        action.task_id = Text::new(before.map_or(task.task_id, |before| before.task_id));
         Some(self.codec().encode(&action))
     }
 

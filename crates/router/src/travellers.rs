@@ -10,7 +10,7 @@ use eventlog::Record;
 use eventlog::owner::{Desk, Logic};
 use events::records::{Arrival, ArrivalMessage, CheckpointPassage, HighwayEntrance, Return, ReturnMessage, TelecomMovement, Traveller};
 use events::topics::{CHECKPOINT, HIGHWAY, IDENTIFIERS, RETURNS, TELECOM, split_key};
-use events::{Code, Codec, CodecError, Decision, Event, EventHead, Identifier, Mandate, Millis, Signal, Text, Token, ids};
+use events::{Code, Codec, CodecError, Decision, Event, EventHead, Identifier, Mandate, Millis, Signal, Text, Token, TravellerId, ids};
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use std::borrow::Cow;
@@ -98,8 +98,10 @@ impl Travellers {
 
     /// What rests on a record goes to a place: the record's own, or the one that it is leaving.
     fn send(&mut self, key: &str, record: &Traveller, message: ArrivalMessage, desk: &mut Desk<'_>) {
-        let Some((mandate, id)) = split_key(key) else { return };
-        let arrival = Arrival { traveller: id.into(), version: record.version, message };
+        let Some((mandate, traveller)) = split_key(key).and_then(|(mandate, id)| Some((mandate, TravellerId::from(id).ok()?))) else {
+            return;
+        };
+        let arrival = Arrival { traveller, version: record.version, message };
         desk.send(self.out.arrival(mandate, &record.place, &arrival));
     }
 

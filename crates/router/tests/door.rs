@@ -7,11 +7,12 @@ mod common;
 
 use common::{DeafTo, KEY, World};
 use events::*;
+use testkit::given;
 
 const TOKEN: &str = "00112233445566778899aabbccddeeff";
 
 fn of_the_household() -> Registration {
-    Registration { household: "A".into(), travellers: vec![format!("{TOKEN}-0000000000000001").into()] }
+    Registration { household: "A".into(), travellers: vec![given::traveller_id(&format!("{TOKEN}-0000000000000001"))] }
 }
 
 fn link(grid: &str) -> (String, Option<IdentifierLink>) {

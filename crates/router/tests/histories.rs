@@ -51,11 +51,11 @@ struct World {
     folds: HashMap<(String, i32), Fold>,
     reader: Box<dyn eventlog::Reader>,
     sightings: BTreeMap<&'static str, Sighting>,
-    first_tasks: BTreeMap<&'static str, (String, Text)>,
+    first_tasks: BTreeMap<&'static str, (String, TaskId)>,
     links: BTreeMap<Token, IdentifierLink>,
     entries: BTreeSet<String>,
     actions: usize,
-    visits: BTreeMap<Text, ()>,
+    visits: BTreeMap<TaskId, ()>,
 }
 
 impl World {
@@ -153,7 +153,7 @@ impl World {
                     let task: Task = self.codec.decode(value).unwrap();
                     domain::invariants::check(&task).unwrap();
                     if !task.task_id.is_empty() {
-                        self.visits.insert(task.task_id.clone(), ());
+                        self.visits.insert(task.task_id, ());
                     }
                     self.tasks.insert(key, task);
                 }

@@ -4,7 +4,7 @@
 use domain::mandate::{SignerKey, Signers, entry_toml};
 use events::{
     Action, ActionKind, Arrival, ArrivalMessage, Direction, Fixed16, GridEntry, Here, HouseholdEntry, Mandate, MandateState, Millis,
-    Release, Signal, SourceKind,
+    Release, Signal, SourceKind, TravellerId,
 };
 
 /// Three signers of mandates, the same in every test.
@@ -88,15 +88,21 @@ pub fn signal(kind: SourceKind, number: u64, at: Millis) -> Signal {
     }
 }
 
+/// An id as a test writes it: 49 characters at most.
+pub fn traveller_id(text: &str) -> TravellerId {
+    #[expect(clippy::expect_used, reason = "a test names no longer one")]
+    TravellerId::from(text).expect("49 characters at most")
+}
+
 /// A traveller is here with these signals, at its first place.
 pub fn here(traveller: &str, signals: Vec<Signal>) -> Arrival {
     let here = Here { declared: None, signals, pushed_out: vec![], covers: vec![] };
-    Arrival { traveller: traveller.into(), version: 1, message: ArrivalMessage::Here(here) }
+    Arrival { traveller: traveller_id(traveller), version: 1, message: ArrivalMessage::Here(here) }
 }
 
 /// A traveller must be let go from its first place.
 pub fn release(traveller: &str, at: Millis) -> Arrival {
-    Arrival { traveller: traveller.into(), version: 1, message: ArrivalMessage::Release(Release { at }) }
+    Arrival { traveller: traveller_id(traveller), version: 1, message: ArrivalMessage::Release(Release { at }) }
 }
 
 /// A worker does something with a task, now, and at this moment the inbox takes it.

@@ -86,7 +86,7 @@ impl House {
 
     /// A keeper says that a traveller is here.
     pub fn here(&mut self, traveller: &str, version: i64, here: Here) -> Effects {
-        let arrival = Arrival { traveller: traveller.into(), version, message: ArrivalMessage::Here(here) };
+        let arrival = Arrival { traveller: given::traveller_id(traveller), version, message: ArrivalMessage::Here(here) };
         self.apply(&Input::Arrival(&arrival))
     }
 

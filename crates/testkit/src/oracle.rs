@@ -202,15 +202,15 @@ fn decisions(truth: &Truth, seen: &Seen, findings: &mut Findings) -> BTreeMap<St
 }
 
 fn is_screened(state: &Task, task: &str) -> bool {
-    let now = state.task_id == task && state.state == TaskState::Done && state.outcome == Some(Outcome::Screened);
-    let before = || state.before.as_ref().is_some_and(|one| one.task_id == task && one.state == TaskState::Done);
+    let now = *state.task_id == *task && state.state == TaskState::Done && state.outcome == Some(Outcome::Screened);
+    let before = || state.before.as_ref().is_some_and(|one| *one.task_id == *task && one.state == TaskState::Done);
     now || before()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use events::EventId;
+    use events::{EventId, TaskId};
 
     const MANDATE: &str = "m";
 
@@ -222,19 +222,9 @@ mod tests {
         EventId([number; 16])
     }
 
-    fn decision(number: u8, code: Code, revision: i64, task_id: Option<String>) -> Decision {
+    fn decision(number: u8, code: Code, revision: i64, task_id: Option<TaskId>) -> Decision {
         let (mandate, reason, grid) = (MANDATE.into(), "".into(), None);
-        Decision {
-            event_id: event(number),
-            mandate,
-            code,
-            revision,
-            reason,
-            grid,
-            task_id: task_id.map(Into::into),
-            policy: 1,
-            at: Millis(0),
-        }
+        Decision { event_id: event(number), mandate, code, revision, reason, grid, task_id, policy: 1, at: Millis(0) }
     }
 
     /// Two households with a visit each, one of them screened; a third where one weak signal waits.
@@ -245,10 +235,10 @@ mod tests {
             let accepted = Accepted { household: household.into(), kind, observed_at: day(f64::from(number)) };
             truth.accepted.insert(event(number).to_string(), accepted);
         }
-        let id = |household: &str| ids::task_id(MANDATE, household, 1).to_string();
-        truth.screened.insert(("B".into(), id("B")));
+        let id = |household: &str| ids::task_id(MANDATE, household, 1);
+        truth.screened.insert(("B".into(), id("B").to_string()));
         let task = |household: &str, state, outcome| Task {
-            task_id: id(household).into(),
+            task_id: id(household),
             episode: 1,
             state,
             outcome,
@@ -269,7 +259,7 @@ mod tests {
                 task("B", TaskState::Done, Some(Outcome::Screened)),
                 domain::household::new_task(MANDATE, "C"),
             ],
-            shown: [("A", id("A")), ("B", id("B"))].map(|(household, task)| (household.into(), BTreeSet::from([task]))).into(),
+            shown: [("A", id("A")), ("B", id("B"))].map(|(household, task)| (household.into(), BTreeSet::from([task.to_string()]))).into(),
             open: vec!["A".into()],
         };
         (truth, seen)
@@ -293,18 +283,18 @@ mod tests {
 
     #[test]
     fn a_doubled_task_is_found() {
-        let second = ids::task_id(MANDATE, "A", 2).to_string();
+        let second = ids::task_id(MANDATE, "A", 2);
         let (truth, mut seen) = world();
         seen.tasks[0].episode = 2;
         assert!(!check(&truth, &seen).doubled.is_empty());
         let (truth, mut seen) = world();
-        seen.decisions[3] = decision(2, Code::Opened, 65_536, Some(second.clone()));
+        seen.decisions[3] = decision(2, Code::Opened, 65_536, Some(second));
         assert!(!check(&truth, &seen).doubled.is_empty());
         let (truth, mut seen) = world();
         seen.decisions[3].code = Code::Opened;
         assert!(!check(&truth, &seen).doubled.is_empty(), "two events opened one task");
         let (truth, mut seen) = world();
-        seen.shown.entry("A".into()).or_default().insert(second);
+        seen.shown.entry("A".into()).or_default().insert(second.to_string());
         assert!(!check(&truth, &seen).doubled.is_empty());
         let (truth, mut seen) = world();
         seen.shown.insert("~f".into(), BTreeSet::from(["t".to_owned()]));
@@ -323,7 +313,7 @@ mod tests {
         seen.decisions.push(decision(4, Code::Late, 65_536, None));
         assert_eq!(check(&truth, &seen).wrong.len(), 1);
         let (truth, mut seen) = world();
-        seen.decisions[2].task_id = Some("another".into());
+        seen.decisions[2].task_id = TaskId::from("another").ok();
         assert_eq!(check(&truth, &seen).restated.len(), 1);
         let (mut truth, seen) = world();
         truth.accepted.remove(&event(2).to_string());

@@ -47,8 +47,8 @@ impl Household<'_> {
         if action.action == ActionKind::Register {
             return self.register(action);
         }
-        let current = action.task_id == self.task.task_id && self.task.episode > 0;
-        let before = self.task.before.as_ref().is_some_and(|before| before.task_id == action.task_id);
+        let current = *action.task_id == *self.task.task_id && self.task.episode > 0;
+        let before = self.task.before.as_ref().is_some_and(|before| *before.task_id == *action.task_id);
         if !current && !before {
             return Err(ABSENT);
         }
@@ -219,7 +219,7 @@ impl Household<'_> {
         for stay_at in self.present_at(cover.at) {
             let stay = &self.task.stays[stay_at];
             if !is_here(stay) {
-                self.out.covered.push((stay.traveller.clone(), Covered { cover: cover.clone() }));
+                self.out.covered.push((stay.traveller, Covered { cover: cover.clone() }));
             }
         }
     }

@@ -4,7 +4,7 @@ use super::Household;
 use super::judge::usual_reason;
 use super::signals::{event_digest, is_here};
 use crate::traveller::add_cover;
-use events::{Arrival, ArrivalMessage, Code, Here, Left, Millis, PushedOut, Signal, Stay, Task, Text};
+use events::{Arrival, ArrivalMessage, Code, Here, Left, Millis, PushedOut, Signal, Stay, Task, TravellerId};
 
 /// Off only in a null control.
 const DEDUPES: bool = !cfg!(feature = "no-dedupe");
@@ -35,7 +35,7 @@ impl Household<'_> {
             return;
         }
         let stay_at = found.unwrap_or_else(|| {
-            self.task.stays.push(new_stay(&arrival.traveller, arrival.version));
+            self.task.stays.push(new_stay(arrival.traveller, arrival.version));
             self.task.stays.len() - 1
         });
         let stay = &mut self.task.stays[stay_at];
@@ -43,7 +43,7 @@ impl Household<'_> {
             let unsent = stay.unsent.take();
             // A screening that was on its way to the keeper is here already.
             let covers = if is_here(stay) { vec![] } else { std::mem::take(&mut stay.covers) };
-            *stay = Stay { unsent, covers, ..new_stay(&arrival.traveller, arrival.version) };
+            *stay = Stay { unsent, covers, ..new_stay(arrival.traveller, arrival.version) };
             self.out.changed = true;
         }
         let declares_anew = stay.declared.is_none() && here.declared.is_some();
@@ -142,7 +142,7 @@ impl Household<'_> {
         }
         let now = self.now();
         let stay_at = found.unwrap_or_else(|| {
-            self.task.stays.push(new_stay(&arrival.traveller, arrival.version));
+            self.task.stays.push(new_stay(arrival.traveller, arrival.version));
             self.task.stays.len() - 1
         });
         let stay = &mut self.task.stays[stay_at];
@@ -160,16 +160,16 @@ impl Household<'_> {
             // Whose signals made that episode has gone: the registry has said something new.
             self.lift();
         }
-        self.out.left.push((arrival.traveller.clone(), left));
+        self.out.left.push((arrival.traveller, left));
         self.choose_grid();
         self.judge_open_task_again();
         self.judge_waiting_again();
     }
 }
 
-fn new_stay(traveller: &Text, version: i64) -> Stay {
+fn new_stay(traveller: TravellerId, version: i64) -> Stay {
     Stay {
-        traveller: traveller.clone(),
+        traveller,
         version,
         left_at: None,
         first_taken_at: None::<Millis>,

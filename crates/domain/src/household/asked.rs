@@ -3,7 +3,7 @@
 
 use super::rows::Row;
 use super::signals::is_here;
-use super::{Context, Household};
+use super::{Context, Effects, Household};
 use crate::policy;
 use events::{Cover, EventId, Level, Millis, Task};
 
@@ -40,7 +40,8 @@ pub fn asked(task: &Task, event: EventId, context: &Context<'_>) -> Option<Asked
     let stay_at = task.stays.iter().position(|stay| is_here(stay) && stay.signals.iter().any(|signal| signal.event_id == event.fixed()))?;
     let signal_at = task.stays[stay_at].signals.iter().position(|signal| signal.event_id == event.fixed())?;
     let (mut copy, at) = (task.clone(), (stay_at, signal_at));
-    let household = Household::new(&mut copy, context);
+    let mut effects = Effects::default();
+    let household = Household::new(&mut copy, context, &mut effects);
     let signal = household.signal(at);
     let level = policy::signal_level(context.policy, signal);
     let of = |cover: &Cover, of_household: bool| {

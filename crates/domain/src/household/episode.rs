@@ -70,7 +70,7 @@ impl Household<'_> {
         }
         let start = task.start.unwrap_or(Millis(0));
         task.before = Some(Before {
-            task_id: task.task_id.clone(),
+            task_id: task.task_id,
             episode: task.episode,
             grid: task.grids.last().map(|stay| stay.grid.clone()),
             state: task.state,
@@ -171,22 +171,20 @@ impl Household<'_> {
     }
 
     /// The task's grid is another from now on.
-    pub(super) fn set_grid(&mut self, grid: Option<Text>) {
-        if self.task.grid == grid {
+    pub(super) fn set_grid(&mut self, grid: Text) {
+        if self.task.grid.as_ref() == Some(&grid) {
             return;
         }
-        self.task.grid = grid;
-        self.out.changed = true;
+        self.task.grid = Some(grid.clone());
+        self.grid = self.context.grid_of(self.task);
+        (self.moved, self.out.changed) = (true, true);
         if !self.is_open() {
             return;
         }
         self.shown = Shown::Anew;
-        let now = self.now();
-        if let Some(grid) = self.task.grid.clone() {
-            self.task.grids.push(GridStay { grid, from: now, version: self.task.version + 1 });
-            if self.task.grids.len() > GRIDS_MAX {
-                self.task.grids.remove(0);
-            }
+        self.task.grids.push(GridStay { grid, from: self.now(), version: self.task.version + 1 });
+        if self.task.grids.len() > GRIDS_MAX {
+            self.task.grids.remove(0);
         }
     }
 }

@@ -47,8 +47,7 @@ impl Household<'_> {
     }
 
     pub(super) fn is_out_of_area(&self) -> bool {
-        let grid = self.task.grid.as_deref().and_then(|grid| self.context.grids.grid(grid));
-        match (grid, self.context.mandate) {
+        match (self.grid, self.context.mandate) {
             (Some(grid), Some(mandate)) => !mandate::covers_grid(mandate, grid),
             _ => false,
         }
@@ -143,7 +142,7 @@ impl Household<'_> {
         let task = &self.task;
         let task_id = match episode {
             0 => None,
-            _ if episode == task.episode => Some(task.task_id.clone()),
+            _ if episode == task.episode => Some(task.task_id),
             _ => Some(events::task_id(&task.mandate, &task.household, episode)),
         };
         Decision {

@@ -21,8 +21,8 @@ pub use time::{due, is_overdue};
 
 use crate::Clock;
 use events::{
-    Action, Arrival, Covered, Decision, GridEntry, IdentifierLink, JudgedBy, Left, Level, Mandate, Millis, Policy, Task, TaskState, Text,
-    Token,
+    Action, Arrival, Covered, Decision, GridEntry, IdentifierLink, JudgedBy, Left, Level, Mandate, Millis, Policy, Task, TaskId, TaskState,
+    Token, TravellerId,
 };
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -44,6 +44,12 @@ pub struct Context<'a> {
     pub grids: &'a dyn Grids,
     /// Nothing that this household has said is still on its way: signals over the bound may be pushed out.
     pub settled: bool,
+}
+
+impl Context<'_> {
+    fn grid_of(&self, task: &Task) -> Option<&GridEntry> {
+        task.grid.as_deref().and_then(|grid| self.grids.grid(grid))
+    }
 }
 
 /// What the registry says of a household, as far as it decides anything.
@@ -86,13 +92,24 @@ pub struct Effects {
     /// What became of events.
     pub decisions: SmallVec<[Decision; 1]>,
     /// To the keepers of these travellers.
-    pub left: Vec<(Text, Left)>,
+    pub left: Vec<(TravellerId, Left)>,
     /// To the keepers of these travellers.
-    pub covered: Vec<(Text, Covered)>,
+    pub covered: Vec<(TravellerId, Covered)>,
     /// What this household's door says of these identifiers from now on; none: nothing any more.
     pub links: Vec<(Token, Option<IdentifierLink>)>,
     /// The record is another than before: it must be written.
     pub changed: bool,
+}
+
+impl Effects {
+    fn clear(&mut self) {
+        let Effects { decisions, left, covered, links, changed } = self;
+        decisions.clear();
+        left.clear();
+        covered.clear();
+        links.clear();
+        *changed = false;
+    }
 }
 
 /// The state of a household that nothing is known of.
@@ -101,7 +118,7 @@ pub fn new_task(mandate: &str, household: &str) -> Task {
         mandate: mandate.into(),
         household: household.into(),
         grid: None,
-        task_id: Text::default(),
+        task_id: TaskId::default(),
         episode: 0,
         version: 0,
         state: TaskState::Waiting,
@@ -139,11 +156,18 @@ pub fn new_task(mandate: &str, household: &str) -> Task {
 
 /// Applies one input. A repeated one changes nothing, and what it had to tell is told again.
 pub fn apply(task: &mut Task, input: &Input<'_>, context: &Context<'_>) -> Effects {
+    let mut effects = Effects::default();
+    apply_into(task, input, context, &mut effects);
+    effects
+}
+
+/// The same, into effects that are cleared first: where many inputs are applied none is moved, and lists keep their room.
+pub fn apply_into(task: &mut Task, input: &Input<'_>, context: &Context<'_>, effects: &mut Effects) {
+    effects.clear();
+    let mut household = Household::new(task, context, effects);
     // A record that is judged by all that is newest stays so, whatever comes; a new one is.
-    let is_new = task.stays.is_empty() && task.episode == 0;
-    let (current, grid) = (is_new || !is_outdated(task, context), task.grid.clone());
-    let mut household = Household::new(task, context);
-    household.current = current;
+    let is_new = household.task.stays.is_empty() && household.task.episode == 0;
+    household.current = is_new || household.judged_by() == household.task.judged_by;
     household.expire_if_over();
     match *input {
         Input::Arrival(arrival) => household.arrival(arrival),
@@ -151,29 +175,28 @@ pub fn apply(task: &mut Task, input: &Input<'_>, context: &Context<'_>) -> Effec
         Input::Tables => household.tables(),
         Input::Time => household.time(),
     }
-    let effects = household.finish();
-    if current && effects.changed && (is_new || task.grid != grid) {
-        task.judged_by = tables::judged_by(task, context);
+    household.finish();
+    if household.current && household.out.changed && (is_new || household.moved) {
+        household.task.judged_by = household.judged_by();
     }
-    effects
 }
 
 /// What stands in the record and was to be told: for the next owner. Decisions only where they may not have been sent.
 pub fn unsent(task: &mut Task, policy: &Policy, now: Millis, clock: Clock) -> Effects {
     let grids = HashMap::<String, GridEntry>::new();
     let context = Context { now, clock, policy, mandate: None, entry: None, grids: &grids, settled: false };
-    let mut household = Household::new(task, &context);
+    let mut effects = Effects::default();
+    let mut household = Household::new(task, &context, &mut effects);
     if household.task.unsent_decisions {
         household.say_all_again();
     }
     household.say_unsent_links();
-    let stays = &household.task.stays;
-    household.out.left = stays.iter().filter_map(|stay| Some((stay.traveller.clone(), stay.unsent.clone()?))).collect();
-    for stay in stays.iter().filter(|stay| !signals::is_here(stay)) {
-        let covered = stay.covers.iter().map(|cover| (stay.traveller.clone(), Covered { cover: cover.clone() }));
-        household.out.covered.extend(covered);
+    effects.left = task.stays.iter().filter_map(|stay| Some((stay.traveller, stay.unsent.clone()?))).collect();
+    for stay in task.stays.iter().filter(|stay| !signals::is_here(stay)) {
+        let covered = stay.covers.iter().map(|cover| (stay.traveller, Covered { cover: cover.clone() }));
+        effects.covered.extend(covered);
     }
-    household.out
+    effects
 }
 
 /// All that was told is acknowledged: nothing is unsent any more. Whether the record changed and must be written.
@@ -200,15 +223,18 @@ pub fn has_unsent(task: &Task) -> bool {
 
 /// Whether the record must be judged again: something that it was judged by is newer.
 pub fn is_outdated(task: &Task, context: &Context<'_>) -> bool {
-    tables::judged_by(task, context) != task.judged_by
+    tables::judged_by(context, context.grid_of(task)) != task.judged_by
 }
 
 /// The household while one input is applied.
 struct Household<'a> {
     task: &'a mut Task,
     context: &'a Context<'a>,
-    out: Effects,
+    out: &'a mut Effects,
     shown: Shown,
+    /// What the tables say of its grid, and whether that has become another.
+    grid: Option<&'a GridEntry>,
+    moved: bool,
     /// The record was judged by all that is newest.
     current: bool,
 }
@@ -223,8 +249,9 @@ enum Shown {
 }
 
 impl<'a> Household<'a> {
-    fn new(task: &'a mut Task, context: &'a Context<'a>) -> Household<'a> {
-        Household { task, context, out: Effects::default(), shown: Shown::AsItWas, current: false }
+    fn new(task: &'a mut Task, context: &'a Context<'a>, out: &'a mut Effects) -> Household<'a> {
+        let grid = context.grid_of(task);
+        Household { task, context, out, shown: Shown::AsItWas, grid, moved: false, current: false }
     }
 
     fn now(&self) -> Millis {
@@ -238,7 +265,7 @@ impl<'a> Household<'a> {
         matches!(self.task.state, TaskState::Open | TaskState::Claimed)
     }
 
-    fn finish(mut self) -> Effects {
+    fn finish(&mut self) {
         if self.is_open() {
             self.show_evidence();
         }
@@ -247,6 +274,5 @@ impl<'a> Household<'a> {
             self.out.changed = true;
         }
         debug_assert_eq!(crate::invariants::check(self.task), Ok(()));
-        self.out
     }
 }

@@ -5,10 +5,10 @@
 use super::Household;
 use super::actions::Answered;
 use crate::limits::REGISTERED_MAX;
-use events::{Action, Fixed16, IdentifierLink, Link, Registered, Registration, Text, Token};
+use events::{Action, Fixed16, IdentifierLink, Link, Registered, Registration, Text, Token, TravellerId};
 
 /// The strongest identifier, which a traveller's id begins with; the household knows no other.
-fn strongest(traveller: &Text) -> Option<Fixed16> {
+fn strongest(traveller: &TravellerId) -> Option<Fixed16> {
     let (token, _) = traveller.split_once('-')?;
     token.parse::<Token>().ok().map(|token| Fixed16(token.0))
 }

@@ -1,11 +1,10 @@
 //! What the registry, the policy and the mandate say of a household, and what their changes do.
 
 use super::{Context, Household, Shown};
-use events::{JudgedBy, Task, Text};
+use events::{GridEntry, JudgedBy, Text};
 
 /// The versions that a judgement rests on now.
-pub(super) fn judged_by(task: &Task, context: &Context<'_>) -> JudgedBy {
-    let grid = task.grid.as_deref().and_then(|grid| context.grids.grid(grid));
+pub(super) fn judged_by(context: &Context<'_>, grid: Option<&GridEntry>) -> JudgedBy {
     JudgedBy {
         entry: context.entry.map_or(0, |entry| entry.version),
         policy: context.policy.version,
@@ -15,6 +14,10 @@ pub(super) fn judged_by(task: &Task, context: &Context<'_>) -> JudgedBy {
 }
 
 impl Household<'_> {
+    pub(super) fn judged_by(&self) -> JudgedBy {
+        judged_by(self.context, self.grid)
+    }
+
     /// Something changed: lift what the registry answers, choose the grid, judge again. What is said then rests on no input that
     /// could come again, so the record remembers that it may be unsent.
     pub(super) fn tables(&mut self) {
@@ -34,7 +37,7 @@ impl Household<'_> {
         if self.is_open() && self.highest_level() != self.task.priority {
             self.shown = Shown::Anew;
         }
-        let judged_by = judged_by(self.task, self.context);
+        let judged_by = self.judged_by();
         if judged_by != self.task.judged_by {
             self.task.judged_by = judged_by;
             self.out.changed = true;
@@ -80,26 +83,29 @@ impl Household<'_> {
         if let Some(handed_back) = &self.task.handed_back {
             if handed_back.entry_grid == self.task.entry_grid {
                 if let Some(grid) = handed_back.to_grid.clone() {
-                    self.set_grid(Some(grid));
+                    self.set_grid(grid);
                 }
                 return;
             }
             self.task.handed_back = None;
         }
         let known = |grid: &&Text| self.context.grids.grid(grid).is_some();
-        let grid = if self.is_pseudo() {
+        if self.is_pseudo() {
             let declares = |at: &(usize, usize)| {
                 let grid = self.task.stays[at.0].declared.as_ref().map(|declared| &declared.grid).filter(known)?;
                 Some((self.signal(*at).observed_at, grid.clone()))
             };
             let here = self.here();
             let live = here.iter().filter(|at| self.is_live(**at)).filter_map(declares);
-            live.max_by_key(|(observed_at, _)| *observed_at).map(|(_, grid)| grid).or_else(|| self.task.grid.clone())
-        } else {
+            if let Some((_, grid)) = live.max_by_key(|(observed_at, _)| *observed_at) {
+                self.set_grid(grid);
+            }
+        } else if self.task.entry_grid != self.task.grid
             // A grid that is not there yet, or no longer, leaves the task where it is.
-            self.task.entry_grid.as_ref().filter(known).cloned().or_else(|| self.task.grid.clone())
-        };
-        self.set_grid(grid);
+            && let Some(grid) = self.task.entry_grid.as_ref().filter(known).cloned()
+        {
+            self.set_grid(grid);
+        }
     }
 
     /// Travellers who had a signal here at that moment, wherever they are now: the first of this stay was taken by then.

@@ -3,7 +3,7 @@
 use super::event::{Destination, Direction, Sealed, SourceKind};
 use crate::avro::{Fixed16, Millis, Text, record, symbols, union};
 use crate::identifier::Identifier;
-use crate::ids::EventId;
+use crate::ids::{EventId, TaskId, TravellerId};
 use std::borrow::Cow;
 
 symbols! {
@@ -160,7 +160,7 @@ record! {
     /// From a keeper to a household.
     Arrival {
         /// The traveller: strongest token, `-`, digest of the rest.
-        traveller: Text,
+        traveller: TravellerId,
         /// The traveller's version.
         version: i64,
         /// What is to be done.
@@ -224,7 +224,7 @@ record! {
         /// The grid, where one is known.
         grid: Option<Text>,
         /// The visit, where there is one.
-        task_id: Option<Text>,
+        task_id: Option<TaskId>,
         /// Version of the policy that it was judged by.
         policy: i64,
         /// The router's now.
@@ -274,7 +274,7 @@ record! {
         /// The household that they are of.
         household: Text,
         /// The travellers: each is known by its strongest identifier.
-        travellers: Vec<Text>,
+        travellers: Vec<TravellerId>,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::event::{Destination, Sealed, SourceKind};
 use super::routing::{Cover, Left, Level, Outcome, PushedOut, Signal};
 use crate::avro::{Fixed16, Millis, Text, record, symbols};
-use crate::ids::EventId;
+use crate::ids::{EventId, TaskId, TravellerId};
 
 symbols! {
     /// Where a visit stands.
@@ -41,7 +41,7 @@ record! {
     /// What a household knows of one traveller: here, or let go.
     Stay {
         /// The traveller.
-        traveller: Text,
+        traveller: TravellerId,
         /// Its highest version that the household took part in.
         version: i64,
         /// When it was let go; null: it is here.
@@ -65,7 +65,7 @@ record! {
     /// The last episode.
     Before {
         /// Its task.
-        task_id: Text,
+        task_id: TaskId,
         /// Its number.
         episode: i64,
         /// Its last grid.
@@ -177,7 +177,7 @@ record! {
         /// The responsible grid, where one is known.
         grid: Option<Text>,
         /// Computed from mandate, household and episode; empty: no episode yet.
-        task_id: Text,
+        task_id: TaskId,
         /// Counts the visits of this household.
         episode: i64,
         /// Grows by 1 with every change that a worker or ops can see.

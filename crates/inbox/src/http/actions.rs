@@ -24,7 +24,7 @@ use domain::limits::{OUTCOME_AGE_MAX_MS, REGISTERED_MAX};
 use domain::mandate::covers_grid;
 use eventlog::Append;
 use events::topics::{ACTIONS, household_key, partition_of};
-use events::{Action, Answer, Blob, HouseholdEntry, Registration, Sealed, Task, Text};
+use events::{Action, Answer, Blob, HouseholdEntry, Registration, Sealed, Task, TravellerId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -206,9 +206,9 @@ fn registration(app: &App, viewer: &Viewer, task: &Task, register: &RegisterRequ
         return Err(Problem::field("household", "there is no such household in your grids"));
     }
     let here = |person: &str| task.stays.iter().find(|stay| shape::person(&task.task_id, &stay.traveller) == person);
-    let travellers: Option<Vec<Text>> = match &register.people {
-        Some(people) => people.iter().map(|person| here(person).map(|stay| stay.traveller.clone())).collect(),
-        None => Some(task.stays.iter().map(|stay| stay.traveller.clone()).take(REGISTERED_MAX).collect()),
+    let travellers: Option<Vec<TravellerId>> = match &register.people {
+        Some(people) => people.iter().map(|person| here(person).map(|stay| stay.traveller)).collect(),
+        None => Some(task.stays.iter().map(|stay| stay.traveller).take(REGISTERED_MAX).collect()),
     };
     let travellers = travellers.filter(|travellers| !travellers.is_empty());
     let travellers = travellers.ok_or_else(|| Problem::field("people", "they are not at this task now: look at it again"))?;

@@ -184,10 +184,10 @@ pub(super) async fn detail(
 
 /// The task as it now is, so much of it: if it is the viewer's.
 pub(super) fn own(app: &App, viewer: &Viewer, task: &Arc<events::Task>, task_id: &str, field: Field<'_>) -> Option<Item> {
-    if task.task_id == task_id {
+    if *task.task_id == *task_id {
         let seen = crate::view::is_shown(task) && app.may_read(viewer, task, now(), field).is_ok();
         return seen.then(|| app.whole(task));
     }
-    let before = task.before.as_ref().filter(|before| before.task_id == task_id)?;
+    let before = task.before.as_ref().filter(|before| *before.task_id == *task_id)?;
     app.may_read_before(viewer, task, before, now()).then(|| Item::Ended(Arc::clone(task)))
 }

@@ -366,7 +366,7 @@ pub fn open_task(household: &str, grid: &str) -> Task {
 /// A traveller who is at a task.
 pub fn stay(traveller: &str) -> Stay {
     Stay {
-        traveller: traveller.into(),
+        traveller: given::traveller_id(traveller),
         version: 1,
         left_at: None,
         first_taken_at: Some(Millis(1_760_000_000_000)),

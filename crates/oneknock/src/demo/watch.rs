@@ -75,7 +75,7 @@ async fn follow(site: Site, from: Vec<From>, into: Arc<Mutex<Counted>>) -> Resul
                 *newest = (decision.revision, decision.code);
             }
             if let Some(task) = decision.task_id.filter(|_| decision.code == Code::Opened) {
-                counted.opened.insert(task.into());
+                counted.opened.insert(task.to_string());
             }
         }
     }

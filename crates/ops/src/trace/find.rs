@@ -87,7 +87,7 @@ pub(super) async fn decisions(log: &Arc<dyn Log>, schemas: &Schemas, id: EventId
                 count: decision.revision % domain::limits::REVISION_STEP,
                 reason: decision.reason.into_owned(),
                 grid: decision.grid.map(Into::into),
-                task_id: decision.task_id.map(Into::into),
+                task_id: decision.task_id.map(|id| id.to_string()),
                 policy: decision.policy,
                 at: time::format(decision.at),
             });

@@ -191,8 +191,8 @@ impl Judge {
         let (action, sent) = (deed.action.clone(), deed.at);
         let (door, old) = (action.at.unwrap_or(at), self.tasks.get(key));
         let priority = |one: &Task| match &one.before {
-            _ if one.task_id == action.task_id => Some(one.priority),
-            Some(before) if before.task_id == action.task_id => Some(before.priority),
+            _ if *one.task_id == *action.task_id => Some(one.priority),
+            Some(before) if *before.task_id == *action.task_id => Some(before.priority),
             _ => None,
         };
         match (answer.status, action.outcome) {

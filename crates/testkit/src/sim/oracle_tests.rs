@@ -105,7 +105,7 @@ fn said(name: &str, code: Code, revision: i64, visit: Option<(&str, i64)>) -> Se
 fn screened(at: f64, household: &str) -> Seen {
     let action = Action {
         action_id: "a1".into(),
-        task_id: ids::task_id(MANDATE, household, 1),
+        task_id: Text::new(ids::task_id(MANDATE, household, 1)),
         action: ActionKind::Outcome,
         outcome: Some(Outcome::Screened),
         to_grid: None,
@@ -218,7 +218,7 @@ fn each_bad_history_breaks_its_law() {
         ("an older record wins", 3, "goes back", a_move, |all| all.push(record(3.0, task("h1", 1, 1, TaskState::Withdrawn, &[])))),
         ("a record is emptied", 3, "was emptied", a_move, |all| all.push(Seen::Task(day(3.0), "m/h1".into(), None))),
         ("an id that is drawn", 3, "not computed", a_move, |all| {
-            all.push(record(3.0, Task { task_id: "drawn".into(), ..task("h1", 1, 3, TaskState::Withdrawn, &[]) }));
+            all.push(record(3.0, Task { task_id: TaskId::from("drawn").unwrap(), ..task("h1", 1, 3, TaskState::Withdrawn, &[]) }));
         }),
         ("a silent change", 3, "without a new version", a_move, |all| {
             all.push(record(3.0, Task { grid: Some("g1".into()), ..task("h2", 1, 1, OPEN, &[("c1", 1.0)]) }));

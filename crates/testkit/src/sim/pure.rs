@@ -11,6 +11,7 @@ use super::oracle::Judge;
 use super::script::{Deed, Finding, MANDATE, Seen, Step, What};
 use super::shrink;
 use super::workers::Crew;
+use crate::given;
 use bugs::Hand;
 use domain::household::{self, Context, Effects, Input};
 use domain::{Clock, mandate, resolve, traveller};
@@ -282,7 +283,7 @@ impl Site<'_> {
         if matches!(message, ArrivalMessage::Here(_)) && self.hand.loses(Bug::HereLost, &mut self.random) {
             return;
         }
-        self.send(&place, Letter::Arrival(Arrival { traveller: id.into(), version, message }));
+        self.send(&place, Letter::Arrival(Arrival { traveller: given::traveller_id(id), version, message }));
     }
 
     fn look_again(&mut self, id: &str) {
