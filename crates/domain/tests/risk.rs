@@ -117,6 +117,28 @@ fn who_comes_from_a_higher_zone_makes_an_open_visit_due_earlier_and_a_lower_one_
     assert_eq!((world.task.priority, world.task.due_at), (Level::High, due));
 }
 
+/// A screening answers again what a fallen zone had let count: the visit stays, and is shown to stand on the rest, now and when one joins.
+#[test]
+fn a_zone_that_falls_takes_what_is_answered_again_out_of_what_is_shown() {
+    let shown = |world: &World| {
+        let numbers = world.task.evidence.iter().map(|one| u64::from_be_bytes(one.event_id.0[..8].try_into().unwrap()));
+        numbers.collect::<Vec<_>>()
+    };
+    let (one_high, both_high) = ("[zones]\n3301 = \"high\"\n3302 = \"medium\"\n", "[zones]\n3301 = \"high\"\n3302 = \"high\"\n");
+    let mut world = World::new("[zones]\n3301 = \"medium\"\n3302 = \"medium\"\n");
+    world.seen(1, Some("330106"), day(0.0));
+    world.screened(day(0.5));
+    assert_eq!((world.seen(2, Some("330106"), day(1.0)), world.seen(3, Some("330206"), day(1.1))), (Code::Covered, Code::Covered));
+    world.policy(both_high, day(1.2));
+    assert_eq!((world.task.state, shown(&world)), (TaskState::Open, vec![3, 2]));
+    let version = world.task.version;
+    world.policy(one_high, day(1.3));
+    assert_eq!((world.task.state, world.task.priority, shown(&world)), (TaskState::Open, Level::High, vec![2]));
+    assert_eq!(world.task.version, version + 1, "workers are told");
+    assert_eq!(world.seen(4, Some("330106"), day(1.4)), Code::Joined);
+    assert_eq!(shown(&world), [4, 2]);
+}
+
 #[test]
 fn a_zone_changes_priority_and_due_time_of_what_is_open_and_only_to_earlier() {
     let mut world = World::new(CALM);

@@ -277,8 +277,12 @@ impl<L: Logic> Owner<L> {
 
     /// Its positions, read back, move now on: what is due by it is done, behind what is in flight. A step at a time, as for inputs.
     fn time(&mut self, commands: &mut Vec<Command>) {
+        self.step_if_room(commands, |logic, desk| logic.time(desk));
+    }
+
+    fn step_if_room(&mut self, commands: &mut Vec<Command>, work: impl FnOnce(&mut L, &mut Desk<'_>)) {
         if self.phase == Phase::Active && self.steps.len() < STEPS_MAX {
-            self.step(None, commands, |logic, desk| logic.time(desk));
+            self.step(None, commands, work);
         }
     }
 
@@ -452,6 +456,7 @@ impl<L: Logic> Owner<L> {
         }
         self.save(false, commands);
         self.time(commands);
+        self.step_if_room(commands, |logic, desk| logic.tick(desk));
         self.pump(commands);
     }
 

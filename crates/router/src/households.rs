@@ -20,9 +20,9 @@ pub const INPUTS: &[&str] = &[ARRIVALS, ACTIONS];
 /// So many households are decoded at once, where all are judged again.
 const OPENED_MAX: usize = 1024;
 /// Of all that a changed table concerns, so many are judged in a portion: fresh arrivals wait for no more. As many as change their
-/// record, and as many as are looked at, where few do. The first portion of a change is larger, so that a small site is done at once.
-const PORTION_CHANGED: usize = 8;
-const PORTION_CHANGED_FIRST: usize = 64;
+/// record, and as many as are looked at, where few do. A portion at once, so that a small site is done, and then one at a tick: were it
+/// one behind another, whoever arrives would meet one at each of its appends.
+const PORTION_CHANGED: usize = 64;
 pub(crate) const PORTION_SEEN: usize = 1024;
 /// What `delivered` is told of when a portion is done with: no household has this key.
 const PORTION_KEY: &str = "";
@@ -227,10 +227,10 @@ impl Households {
         self.close(&mut now, desk);
     }
 
-    /// Judges a portion of what is outstanding: until so many have changed.
-    fn judge_portion(&mut self, most: usize, desk: &mut Desk<'_>) {
+    /// Judges a portion of what is outstanding.
+    fn judge_portion(&mut self, desk: &mut Desk<'_>) {
         let (mut now, mut seen, mut changed) = (self.begin(), 0, 0);
-        while seen < PORTION_SEEN && changed < most {
+        while seen < PORTION_SEEN && changed < PORTION_CHANGED {
             let Some(key) = self.outstanding.next() else { break };
             seen += 1;
             if let Some((at, _)) = self.open(&key, &mut now, desk) {
@@ -366,13 +366,16 @@ impl Logic for Households {
         } else {
             self.outstanding.concern(desk.keys().cloned());
         }
-        self.judge_portion(PORTION_CHANGED_FIRST, desk);
+        self.judge_portion(desk);
+    }
+
+    fn tick(&mut self, desk: &mut Desk<'_>) {
+        if self.outstanding.may_begin() {
+            self.judge_portion(desk);
+        }
     }
 
     fn time(&mut self, desk: &mut Desk<'_>) {
-        if self.outstanding.may_begin() {
-            self.judge_portion(PORTION_CHANGED, desk);
-        }
         let Some(first) = self.due.next(desk.now) else { return };
         let (mut now, mut next) = (self.begin(), Some(first));
         while let Some(key) = next {

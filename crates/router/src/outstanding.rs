@@ -1,8 +1,7 @@
 //! Whom a changed table concerns and who was not judged again yet. A zone may concern a million households: they are judged in portions,
 //! and whoever comes in meanwhile goes first.
 //!
-//! Of all partitions of a process one has its turn at a time: how much is done beside what comes in rests on how quickly the log answers,
-//! and on no clock.
+//! Of all partitions of a process one has its turn at a time: how much is done beside what comes in does not grow with their number.
 //!
 //! It knows keys and no records. The next owner judges everybody anyway, so that nothing of it need be kept.
 

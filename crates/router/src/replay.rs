@@ -50,7 +50,10 @@ impl Replay {
     pub fn until(&mut self, now: i64, told: Told<'_>) {
         self.now = self.now.max(now);
         loop {
-            let did = self.households.step(self.now, |households, desk| households.time(desk));
+            let did = self.households.step(self.now, |households, desk| {
+                households.time(desk);
+                households.tick(desk);
+            });
             let done = did.written.is_empty() && did.messages.is_empty();
             self.follow(did, told);
             if done {

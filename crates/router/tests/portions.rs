@@ -48,7 +48,7 @@ fn open(world: &World) -> usize {
 async fn a_zone_that_rises_makes_every_visit_that_it_should_a_portion_at_a_time() {
     let mut world = everybody_waits(DeafTo::Nothing).await;
     let commands = world.policy(&policy("3301 = \"high\"", 2));
-    world.perform(commands).await;
+    world.perform_all(commands).await;
     assert_eq!((judged_by(&world, 2), open(&world)), (HOUSEHOLDS, HOUSEHOLDS));
     let largest = world.written.iter().map(Vec::len).max().unwrap();
     assert!(largest <= HOUSEHOLDS / 10, "{largest} households were judged in one step");
@@ -60,7 +60,7 @@ async fn a_zone_that_rises_makes_every_visit_that_it_should_a_portion_at_a_time(
 async fn without_being_told_the_time_most_are_left() {
     let mut world = everybody_waits(DeafTo::Time).await;
     let commands = world.policy(&policy("3301 = \"high\"", 2));
-    world.perform(commands).await;
+    world.perform_all(commands).await;
     assert!((1..HOUSEHOLDS / 10).contains(&judged_by(&world, 2)), "{}", judged_by(&world, 2));
 }
 
@@ -72,7 +72,7 @@ async fn until_said(world: &mut World, number: u64, commands: Vec<Command>) -> u
         todo.extend(world.read_own().await.into_iter().flatten());
     }
     let judged = judged_by(world, 2);
-    world.perform(todo.into()).await;
+    world.perform_all(todo.into()).await;
     judged
 }
 
@@ -97,7 +97,7 @@ async fn who_comes_in_before_its_turn_is_judged_by_what_is_newest_first() {
     for number in &late {
         commands.extend(world.sees(&key(*number), SourceKind::Highway, None).1);
     }
-    world.perform(commands).await;
+    world.perform_all(commands).await;
     for number in late {
         let task = world.task(&key(number));
         assert_eq!((first(&world, number).code, task.joined, task.episode), (Some(Code::Opened), 1, 1), "{number}");
@@ -110,7 +110,7 @@ async fn a_change_during_a_change_counts_for_everybody() {
     let mut commands = world.policy(&policy("3301 = \"high\"", 2));
     let first = judged_by(&world, 2);
     commands.extend(world.policy(&policy("3302 = \"high\"", 3)));
-    world.perform(commands).await;
+    world.perform_all(commands).await;
     assert_eq!(judged_by(&world, 3), HOUSEHOLDS);
     assert_eq!(open(&world), first, "those whose turn had come, and no policy takes that away");
 }

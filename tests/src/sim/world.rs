@@ -31,6 +31,8 @@ const JUST_MS: i64 = 60_000;
 const ON_THE_WAY_MS: i64 = 6 * HOUR_MS;
 /// How often somebody plots after a step or a deed: in some worlds seldom, so that what is broken is not mended by the next owner.
 const PLOTS: [f64; 3] = [0.03, 0.1, 0.3];
+/// So many records of its partition an owner reads first when it takes over.
+const FIRST_READ: usize = 3;
 
 /// A site, and everybody at it.
 pub(super) struct World<'a> {
@@ -379,8 +381,13 @@ impl<'a> World<'a> {
             self.core.let_through(Some(one.handle));
             self.quiet_core();
             while self.processes[at].answer(life, 0, &mut self.core, self.mutant).is_some() {}
-            self.processes[at].read_own(life, usize::MAX, &mut self.core, self.mutant);
-            self.processes[at].tables_ready(life, &mut self.core, self.partitions, self.mutant);
+            // No log gives a whole partition at once.
+            for most in [FIRST_READ, usize::MAX] {
+                if !self.processes[at].lives[life].gone {
+                    self.processes[at].read_own(life, most, &mut self.core, self.mutant);
+                    self.processes[at].tables_ready(life, &mut self.core, self.partitions, self.mutant);
+                }
+            }
         }
         let one = &self.processes[at].lives[life];
         if one.owner.is_active() {

@@ -240,7 +240,7 @@ struct Household<'a> {
 }
 
 /// What a worker or ops can see of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
     AsItWas,
     /// This signal has joined the open task, and nothing else changed.

@@ -113,12 +113,6 @@ impl Household<'_> {
             }
     }
 
-    /// The highest level of what the open task stands on.
-    pub(super) fn highest_level(&self) -> Level {
-        let levels = self.all_evidence().filter_map(|(_, signal)| policy::signal_level(self.context.policy, signal));
-        levels.max().unwrap_or(Level::Low)
-    }
-
     /// The open task stands on it.
     pub(super) fn is_evidence(&self, at: At) -> bool {
         self.is_of_visit(self.signal(at)) && self.is_live(at)
@@ -206,7 +200,7 @@ impl Household<'_> {
             self.task.evidence = shown;
             self.set_priority(priority);
         }
-        debug_assert!(self.shows_all());
+        debug_assert!(self.shows_all(), "{:?} {:?}", self.shown, self.task);
     }
 
     /// The highest level of all evidence, and where the newest stands, newest first.
@@ -229,7 +223,8 @@ impl Household<'_> {
         self.current && self.task.stays.iter().all(|stay| stay.pushed_out.is_empty())
     }
 
-    fn shows_all(&self) -> bool {
+    /// Priority and evidence are those of the signals.
+    pub(super) fn shows_all(&self) -> bool {
         let (priority, evidence) = self.newest_evidence();
         self.task.priority == priority
             && self.task.evidence.iter().eq(evidence.iter().map(|at| evidence_of(self.signal(*at))).collect::<Vec<_>>().iter())

@@ -33,8 +33,8 @@ impl Household<'_> {
         }
         self.judge_covered_again();
         self.judge_waiting_again();
-        // Zones change the priority of what is open, and withdraw nothing.
-        if self.is_open() && self.highest_level() != self.task.priority {
+        // Zones change the priority of what is open and what it is shown to stand on, and withdraw nothing.
+        if self.is_open() && !self.shows_all() {
             self.shown = Shown::Anew;
         }
         let judged_by = self.judged_by();

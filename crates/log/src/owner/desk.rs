@@ -65,6 +65,11 @@ pub trait Logic: Send {
         let _ = desk;
     }
 
+    /// A fifth of a second has passed, or more: what is to be done a portion now and then, so that nobody waits for it.
+    fn tick(&mut self, desk: &mut Desk<'_>) {
+        let _ = desk;
+    }
+
     /// All that was sent for these keys is acknowledged; each with the number that it was awaited with.
     fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>);
 }

@@ -47,6 +47,12 @@ impl Logic for Loop {
         }
     }
 
+    fn tick(&mut self, desk: &mut Desk<'_>) {
+        if self.1 != DeafTo::Time {
+            self.0.tick(desk);
+        }
+    }
+
     fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>) {
         self.0.delivered(keys, desk);
     }
@@ -156,6 +162,17 @@ impl World {
             match self.read_own().await {
                 Some(commands) => todo.extend(commands),
                 None => return,
+            }
+        }
+    }
+
+    /// The same, and all that is done a portion at a tick.
+    pub async fn perform_all(&mut self, mut commands: Vec<Command>) {
+        loop {
+            self.perform(commands).await;
+            commands = self.owner.handle(Event::Tick(self.now));
+            if commands.is_empty() {
+                return;
             }
         }
     }
