@@ -45,6 +45,8 @@ pub struct Options {
     pub rate: u32,
     /// For how long before the flip, after the warm-up.
     pub seconds: u32,
+    /// The program, beside this one: [`testkit::site::PROGRAM`], or the null control's.
+    pub program: &'static str,
 }
 
 /// What came of it. All times but the flip's in milliseconds.
@@ -98,7 +100,7 @@ impl fmt::Display for Report {
 /// The site does not start, does not take an event, or does not finish the flip in time.
 pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report> {
     let (log, _kafka) = options.log.start().await?;
-    let mut site = Site::start(SiteOptions::of_today(log)).await?;
+    let mut site = Site::start(SiteOptions { program: options.program, ..SiteOptions::of_today(log) }).await?;
     site.stop().await?;
     watch_g1_alone(&site)?;
     site.restart().await?;

@@ -17,21 +17,25 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> Result<()> {
-    if args.words.iter().any(|word| word == "--null-control") {
-        build_without_dedupe()?;
-    }
+    args.build_null_control("no-dedupe")?;
     check("kill", args)
 }
 
-/// Builds the program without dedupe and puts it beside the real one, which the build after it sets right again.
-fn build_without_dedupe() -> Result<()> {
-    setup::all()?;
-    let mut build = cargo();
-    build.arg("build").args(BUILD).args(["--features", "oneknock/no-dedupe", "--bin", "oneknock"]);
-    run_command(&mut build)?;
-    std::fs::copy(folder("ci").join("oneknock"), folder("ci").join("oneknock-no-dedupe"))
-        .context("the program without dedupe is not there")?;
-    Ok(())
+impl Args {
+    /// Where the words ask for the null control: builds the program with this feature and puts it beside the real one, which the build
+    /// after it sets right again.
+    pub(crate) fn build_null_control(&self, feature: &str) -> Result<()> {
+        if !self.words.iter().any(|word| word == "--null-control") {
+            return Ok(());
+        }
+        setup::all()?;
+        let mut build = cargo();
+        build.arg("build").args(BUILD).args(["--features", &format!("oneknock/{feature}"), "--bin", "oneknock"]);
+        run_command(&mut build)?;
+        std::fs::copy(folder("ci").join("oneknock"), folder("ci").join(format!("oneknock-{feature}")))
+            .with_context(|| format!("the program with the feature {feature} is not there"))?;
+        Ok(())
+    }
 }
 
 /// Where the programs of a profile's builds are.

@@ -5,5 +5,6 @@ use anyhow::Result;
 
 /// Runs it.
 pub fn run(args: &Args) -> Result<()> {
+    args.build_null_control("no-portions")?;
     check("latency", args)
 }

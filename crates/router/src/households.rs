@@ -22,8 +22,10 @@ const OPENED_MAX: usize = 1024;
 /// Of all that a changed table concerns, so many are judged in a portion: fresh arrivals wait for no more. As many as change their
 /// record, and as many as are looked at, where few do. A portion at once, so that a small site is done, and then one at a tick: were it
 /// one behind another, whoever arrives would meet one at each of its appends.
-const PORTION_CHANGED: usize = 64;
-pub(crate) const PORTION_SEEN: usize = 1024;
+const PORTION_CHANGED: usize = if IN_PORTIONS { 64 } else { usize::MAX };
+pub(crate) const PORTION_SEEN: usize = if IN_PORTIONS { 1024 } else { usize::MAX };
+/// Off only in a null control.
+const IN_PORTIONS: bool = !cfg!(feature = "no-portions");
 /// What `delivered` is told of when a portion is done with: no household has this key.
 const PORTION_KEY: &str = "";
 

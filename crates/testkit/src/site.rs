@@ -60,6 +60,8 @@ pub struct Options {
 pub const PROGRAM: &str = "oneknock";
 /// The same without dedupe, for the null control of the check that kills: built by `cargo xtask kill --null-control`.
 pub const PROGRAM_WITHOUT_DEDUPE: &str = "oneknock-no-dedupe";
+/// A null control: what a changed table concerns is judged all at once.
+pub const PROGRAM_WITHOUT_PORTIONS: &str = "oneknock-no-portions";
 
 impl Options {
     /// On this log, with six partitions, where now is what the events say and the mandate is in force for a year of 2026.
@@ -355,6 +357,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
     };
     let command = match name {
         PROGRAM => format!("cargo build --profile {profile} -p oneknock"),
+        PROGRAM_WITHOUT_PORTIONS => "cargo xtask latency --flip-zones 20000 --null-control".to_owned(),
         _ => "cargo xtask kill --null-control".to_owned(),
     };
     ensure!(binary.is_file(), "{} is missing: run `{command}` first", binary.display());

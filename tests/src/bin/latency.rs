@@ -5,6 +5,7 @@ use oneknock_tests::flip;
 use oneknock_tests::latency::{self, Options};
 use oneknock_tests::log_choice::LogKind;
 use std::process::ExitCode;
+use testkit::site::{PROGRAM, PROGRAM_WITHOUT_PORTIONS};
 
 /// Measures from the gateway's 202 to the worker's stream; exits 1 when p99 is 100 ms or more, or an event is never shown.
 #[derive(Parser)]
@@ -22,6 +23,9 @@ struct Cli {
     /// Instead: the zone of so many households rises while fresh arrivals come; exits 1 when these take more than twice as long at p99.
     #[arg(long, value_name = "HOUSEHOLDS", value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     flip_zones: Option<u32>,
+    /// Runs a program that judges all of them at once: succeeds only when the check finds that fresh arrivals take too long.
+    #[arg(long, requires = "flip_zones")]
+    null_control: bool,
     /// The figures as JSON on standard output; progress goes to standard error.
     #[arg(long)]
     json: bool,
@@ -29,11 +33,12 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { log, rate, seconds, flip_zones, json } = Cli::parse();
+    let Cli { log, rate, seconds, flip_zones, null_control, json } = Cli::parse();
     let progress = |line: &str| eprintln!("{line}");
     let done = match flip_zones {
         Some(households) => {
-            let report = flip::run(&flip::Options { log, households, rate, seconds }, progress).await;
+            let program = if null_control { PROGRAM_WITHOUT_PORTIONS } else { PROGRAM };
+            let report = flip::run(&flip::Options { log, households, rate, seconds, program }, progress).await;
             report.map(|report| (report.passes(), report.to_string(), serde_json::json!(report)))
         }
         None => {
@@ -44,7 +49,10 @@ async fn main() -> ExitCode {
     match done {
         Ok((passes, text, figures)) => {
             println!("{}", if json { figures.to_string() } else { text });
-            if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if null_control {
+                eprintln!("null control: {}", if passes { "NOT CAUGHT, the check is worth nothing" } else { "caught" });
+            }
+            if passes != null_control { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("error: {error:#}");
