@@ -17,21 +17,25 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> Result<()> {
-    if args.words.iter().any(|word| word == "--null-control") {
-        build_without_dedupe()?;
-    }
-    check("kill", args)
+    check_with("kill", args, "no-dedupe", "oneknock-no-dedupe")
 }
 
-/// Builds the program without dedupe and puts it beside the real one, which the build after it sets right again.
-fn build_without_dedupe() -> Result<()> {
-    setup::all()?;
-    let mut build = cargo();
-    build.arg("build").args(BUILD).args(["--features", "oneknock/no-dedupe", "--bin", "oneknock"]);
-    run_command(&mut build)?;
-    std::fs::copy(folder("ci").join("oneknock"), folder("ci").join("oneknock-no-dedupe"))
-        .context("the program without dedupe is not there")?;
-    Ok(())
+/// The same for `cargo xtask canaries`, whose null control is a program that leaks.
+pub fn canaries(args: &Args) -> Result<()> {
+    check_with("canaries", args, "leaks", "oneknock-leaks")
+}
+
+/// A check whose null control is a program of its own: built with that feature and put beside the real one, which the build after it sets
+/// right again.
+fn check_with(name: &str, args: &Args, feature: &str, program: &str) -> Result<()> {
+    if args.words.iter().any(|word| word == "--null-control") {
+        setup::all()?;
+        let mut build = cargo();
+        build.arg("build").args(BUILD).args(["--features", &format!("oneknock/{feature}"), "--bin", "oneknock"]);
+        run_command(&mut build)?;
+        std::fs::copy(folder("ci").join("oneknock"), folder("ci").join(program)).with_context(|| format!("{program} is not there"))?;
+    }
+    check(name, args)
 }
 
 /// Where the programs of a profile's builds are.
