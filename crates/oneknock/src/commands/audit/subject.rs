@@ -31,7 +31,7 @@ struct Read {
     role: String,
     what: String,
     fields: Vec<String>,
-    /// Why a contact was opened; the reader's own words are opened for the person who asks.
+    /// Why a contact was opened; in the reader's own words only where they were asked for.
     reason: Option<String>,
     task_id: String,
     household: String,
@@ -62,7 +62,7 @@ pub async fn run(config: &Path, options: &Subject, as_json: bool) -> Result<(), 
         ids.extend((1..=EPISODES_MAX).map(|episode| (events::task_id(&mandate, household, episode).to_string(), household.as_str())));
     }
     let mut reads = Vec::new();
-    let keys = keyring.mandate(&mandate);
+    let keys = keyring.mandate(&mandate).filter(|_| options.reasons);
     each_entry(&config.audit_dir, READS, |entry| reads.extend(of_subject(entry, &ids, keys.as_deref())))
         .with_context(|| format!("the log of reads in {}", config.audit_dir.display()))?;
     if let Some(file) = &options.html {
