@@ -123,7 +123,7 @@ impl<'a> Driver<'a> {
                     _ => {}
                 }
                 body += &format!("\n{}\n", make(one, &one.agency_id, &self.kept.observed_at));
-                for (field, value) in wrong_fields(one).into_iter().filter(|_| one.number % 19 == 0) {
+                for (field, value) in wrong_fields(one).into_iter().filter(|_| one.number.is_multiple_of(19)) {
                     let mut record = make(one, &format!("{}-{field}", one.agency_id), &self.kept.observed_at);
                     record[field] = value;
                     body += &format!("{record}\n");
@@ -311,7 +311,7 @@ impl<'a> Driver<'a> {
             ensure!(status == StatusCode::OK, "a note: {status} {said}");
             self.ask(DETAILS, (Method::GET, url.to_string(), token, vec![], vec![])).await?;
             self.ask(LISTS, act(1, json!({"action": "hand_back", "to_grid": one.phone, "note": one.note}))).await?;
-            if at % 3 == 0 {
+            if at.is_multiple_of(3) {
                 self.ask(LISTS, act(2, json!({"action": "outcome", "outcome": "screened", "note": one.note}))).await?;
             }
         }

@@ -159,7 +159,7 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report> {
             // Killed while it works on them: nobody knows what of it was taken, and all is sent again.
             let mut lost = Counts::default();
             let _ = tokio::time::timeout(Duration::from_millis(20), driver.arrivals(chunk, &mut lost)).await;
-            site.talk_as(if at % 2 == 0 { "json" } else { "text" });
+            site.talk_as(if at.is_multiple_of(2) { "json" } else { "text" });
             site.kill9();
             site.restart().await?;
         }
@@ -167,7 +167,7 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report> {
         driver.arrivals(chunk, &mut counts).await?;
         driver.oddities(&chunk[0], &mut counts).await?;
         driver.scrape().await?;
-        if at % 25 == 0 {
+        if at.is_multiple_of(25) {
             progress(&format!("{} of {} people have arrived", (at + 1) * chunk.len(), people.len()));
         }
     }

@@ -101,7 +101,7 @@ impl Canary {
 
     /// The grid's code.
     pub fn grid(&self) -> &'static str {
-        if self.number / HOUSEHOLD % 2 == 0 { "g1" } else { "g2" }
+        if (self.number / HOUSEHOLD).is_multiple_of(2) { "g1" } else { "g2" }
     }
 
     fn division(&self) -> &'static str {
@@ -130,8 +130,8 @@ impl Canary {
 
     /// A checkpoint's record of the passage of this person; `id` makes it another passage.
     pub fn checkpoint(&self, id: &str, observed_at: &str) -> Value {
-        let passport = (self.number % 3 == 0).then_some(&self.passport);
-        let permit = (self.number % 5 == 0).then(|| self.permit.to_lowercase());
+        let passport = self.number.is_multiple_of(3).then_some(&self.passport);
+        let permit = self.number.is_multiple_of(5).then(|| self.permit.to_lowercase());
         let destination = json!({"division": self.division(), "grid": self.grid(), "address": self.address});
         json!({
             "id": id, "observed_at": observed_at, "checkpoint": "G60-118", "direction": "in", "name": self.name, "note": self.note,
@@ -166,11 +166,11 @@ pub fn register(people: &[Canary]) -> [(&'static str, String); 3] {
     for one in people {
         let Canary { number, name, address, contact_name, contact_phone, resident_id, plate, passport, permit, .. } = one;
         let (household, grid, phone) = (one.household(), one.grid(), one.phone_written());
-        if number % HOUSEHOLD == 0 {
+        if number.is_multiple_of(HOUSEHOLD) {
             households += &format!("{household},{grid},{address},{contact_name},{contact_phone}\n");
         }
         residents += &format!("R{number},{household},{name},{resident_id},{phone};{},{plate},{passport},{permit}\n", one.phone);
-        if number % BAD_OF != 0 {
+        if !number.is_multiple_of(BAD_OF) {
             continue;
         }
         // Bad ones, each with everything that is known of the person in it.
