@@ -1,6 +1,7 @@
 //! End-to-end tests, and the two long checks behind `cargo xtask kill` and `cargo xtask latency`: here is what they share.
 //! All of it works from the outside, on the real binary.
 
+pub mod canaries;
 pub mod core_speed;
 pub mod drain;
 pub mod flip;
@@ -13,6 +14,7 @@ pub mod process;
 pub mod register;
 pub mod sealing;
 pub mod sim;
+pub mod swap;
 pub mod table_load;
 pub mod tamper;
 pub mod topics;

@@ -15,7 +15,8 @@ const MAY: &[(&str, &[&str])] = &[
     ("oneknock-log", &["oneknock-events"]),
     ("oneknock-audit", &["oneknock-events", "oneknock-keys"]),
     ("oneknock-connectors", BELOW_ROLES),
-    ("oneknock-router", BELOW_ROLES),
+    // Who judges has no keys: it can neither open a value nor make a token.
+    ("oneknock-router", &["oneknock-log", "oneknock-domain", "oneknock-events"]),
     ("oneknock-inbox", BELOW_ROLES),
     ("oneknock-ops", BELOW_ROLES),
     (
@@ -122,6 +123,8 @@ fn a_planted_arrow_is_found() {
         ("oneknock-router", "oneknock-inbox", false),
         ("oneknock-router", "oneknock-inbox", true),
         ("oneknock-domain", "oneknock-log", false),
+        ("oneknock-domain", "oneknock-keys", false),
+        ("oneknock-router", "oneknock-keys", false),
         ("oneknock-events", "oneknock-domain", false),
         ("oneknock-inbox", TESTKIT, false),
         ("oneknock", TESTKIT, false),
@@ -183,6 +186,37 @@ fn a_file_of_wrong_form_is_found() {
         assert!(wrong_form(text).is_some(), "{text:?}");
     }
     assert!(wrong_form(&format!("//! Too long.\n{}", "\n".repeat(LINES_MAX))).is_some());
+}
+
+/// What only the connectors and who asks for a person by name may have in hand: the normal form of an identifier is the identifier in
+/// clear. The crates that judge see tokens.
+fn names_clear_values(text: &str) -> bool {
+    ["normal::", "normal}", "normal,", "events::normal", "keys::"].iter().any(|word| text.contains(word))
+}
+
+#[test]
+fn who_judges_cannot_see_a_number_a_plate_or_a_name() {
+    let mut files = Vec::new();
+    for folder in ["crates/domain/src", "crates/router/src"] {
+        rust_files(&root().join(folder), &mut files);
+    }
+    assert!(files.len() > 30, "{} files: the walk has missed some", files.len());
+    let seeing: Vec<_> = files.iter().filter(|path| names_clear_values(&std::fs::read_to_string(path).unwrap())).collect();
+    assert!(seeing.is_empty(), "{seeing:?}");
+    for planted in [
+        "use events::normal;",
+        "use events::{Millis, normal, time};",
+        "let form = events::normal::plate(raw);",
+        "fn open(keys: &keys::MandateKeys)",
+    ] {
+        assert!(names_clear_values(planted), "{planted}");
+    }
+    // A person's number has one type there, and its kind: sixteen bytes that a keyed hash made.
+    let identifier = std::fs::read_to_string(root().join("schemas/CheckpointPassage.avsc")).unwrap();
+    for word in ["\"name\": \"phone\"", "\"name\": \"plate\"", "\"name\": \"resident_id\"", "\"name\": \"name\""] {
+        assert!(!identifier.contains(word), "{word}");
+    }
+    assert!(identifier.contains("\"token\""));
 }
 
 #[test]

@@ -17,25 +17,26 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> Result<()> {
-    args.build_null_control("no-dedupe")?;
-    check("kill", args)
+    check_with_null_control("kill", args, "no-dedupe")
 }
 
-impl Args {
-    /// Where the words ask for the null control: builds the program with this feature and puts it beside the real one, which the build
-    /// after it sets right again.
-    pub(crate) fn build_null_control(&self, feature: &str) -> Result<()> {
-        if !self.words.iter().any(|word| word == "--null-control") {
-            return Ok(());
-        }
+/// The same for `cargo xtask canaries`, whose null control is a program that leaks.
+pub fn canaries(args: &Args) -> Result<()> {
+    check_with_null_control("canaries", args, "leaks")
+}
+
+/// A check whose null control is a program of its own: built with that feature and put beside the real one, which the build after it sets
+/// right again.
+pub(crate) fn check_with_null_control(name: &str, args: &Args, feature: &str) -> Result<()> {
+    if args.words.iter().any(|word| word == "--null-control") {
         setup::all()?;
         let mut build = cargo();
         build.arg("build").args(BUILD).args(["--features", &format!("oneknock/{feature}"), "--bin", "oneknock"]);
         run_command(&mut build)?;
-        std::fs::copy(folder("ci").join("oneknock"), folder("ci").join(format!("oneknock-{feature}")))
-            .with_context(|| format!("the program with the feature {feature} is not there"))?;
-        Ok(())
+        let program = format!("oneknock-{feature}");
+        std::fs::copy(folder("ci").join("oneknock"), folder("ci").join(&program)).with_context(|| format!("{program} is not there"))?;
     }
+    check(name, args)
 }
 
 /// Where the programs of a profile's builds are.

@@ -59,6 +59,12 @@ enum Task {
     /// Asks everything as everybody, and compares with a table of its own. `--requests N [--seed S] [--leave-out RULE] [--json]`
     #[command(disable_help_flag = true)]
     Matrix(kill::Args),
+    /// Fills a site with made-up people by every way in, under faults: no file or output may hold them in clear. `--count N [--seed S] [--null-control] [--json]`
+    #[command(disable_help_flag = true)]
+    Canaries(kill::Args),
+    /// Tells histories twice, the second time of people from elsewhere: nothing but the tokens may differ. `--pairs N [--seed S] [--null-control RULE] [--json]`
+    #[command(disable_help_flag = true)]
+    Swap(kill::Args),
     /// Checks compose file, manifests, image, topics, alerts and dashboard under deploy/.
     Deploy,
 }
@@ -77,6 +83,8 @@ fn main() -> ExitCode {
         Task::City(args) => kill::check("city", &args),
         Task::Tamper(args) => kill::check("tamper", &args),
         Task::Matrix(args) => kill::check("matrix", &args),
+        Task::Canaries(args) => kill::canaries(&args),
+        Task::Swap(args) => kill::check("swap", &args),
         Task::Deploy => deploy::run(),
     };
     match done {

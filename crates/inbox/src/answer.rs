@@ -5,6 +5,8 @@
 use crate::entitled::Viewer;
 use crate::shape;
 use audit::{AuditError, AuditLog};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use events::topics::household_key;
 use events::{HouseholdEntry, Sealed, Task};
 use keys::{Keyring, Pii};
@@ -43,9 +45,18 @@ pub enum Depth<'a> {
     Address,
     /// The address, the contact and the note: for a reason, which is written down.
     Everything {
-        /// In the reader's own words, or what the reading itself tells.
-        reason: &'a str,
+        /// Why.
+        reason: Reason<'a>,
     },
+}
+
+/// Why somebody opens a contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason<'a> {
+    /// What the reading itself tells.
+    Known(&'static str),
+    /// The reader's own words, which may name anybody: they are written down sealed.
+    Own(&'a str),
 }
 
 /// One answer that holds personal data, as the log of reads has it. No personal data stands in it.
@@ -65,9 +76,12 @@ struct Entry<'a> {
     fields: Vec<&'static str>,
     /// Where they are.
     grids: Vec<&'a str>,
-    /// Why, where a contact was opened.
+    /// Why, where a contact was opened and the reader said nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+    reason: Option<&'static str>,
+    /// Why in the reader's own words: sealed as field `reason` of the task, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason_sealed: Option<String>,
 }
 
 /// Writes the read down, opens what is sealed, and returns the JSON of each item.
@@ -94,6 +108,14 @@ pub async fn answer(
         }
     }
     if !tasks.is_empty() {
+        let (reason, reason_sealed) = match depth {
+            Depth::Everything { reason: Reason::Known(reason) } => (Some(reason), None),
+            Depth::Everything { reason: Reason::Own(words) } => match seal_reason(keyring, items, words) {
+                Some(sealed) => (None, Some(sealed)),
+                None => (Some("in words that could not be sealed"), None),
+            },
+            Depth::Address => (None, None),
+        };
         let entry = Entry {
             at: events::time::format(crate::time::now()),
             actor: viewer.name(),
@@ -102,11 +124,19 @@ pub async fn answer(
             tasks,
             fields: fields.into_iter().collect(),
             grids: grids.into_iter().collect(),
-            reason: if let Depth::Everything { reason } = depth { Some(reason) } else { None },
+            reason,
+            reason_sealed,
         };
         reads.record(&entry).await?;
     }
     Ok(items.iter().map(|item| json(keyring, depth, item)).collect())
+}
+
+/// For the task that is opened: there is one where there is a reason. None: its keys are gone, and nothing of it opens either.
+fn seal_reason(keyring: &Keyring, items: &[Item], words: &str) -> Option<String> {
+    let task = items.iter().find_map(|item| if let Item::Whole { task, .. } = item { Some(task) } else { None })?;
+    let sealed = keyring.mandate(&task.mandate)?.seal("reason", &task.task_id, words.as_bytes()).ok()?;
+    Some(BASE64_STANDARD.encode(sealed))
 }
 
 fn json(keyring: &Keyring, depth: Depth<'_>, item: &Item) -> Value {

@@ -6,7 +6,7 @@
 //! The suite's cipher is used twice: the mandate's wrapping key encrypts a data key, which this process draws and uses for an hour at
 //! most, and the data key encrypts the value. So the wrapping key touches few bytes. The key id says which version of the wrapping key
 //! it was: new values are sealed under the newest, all open. The associated data binds mandate, field and owner: a value copied elsewhere
-//! does not open there. Nonces are drawn at random; [`DATA_KEY_MESSAGES_MAX`] keeps two of them from meeting.
+//! does not open there. Nonces are drawn at random, some at a time; [`DATA_KEY_MESSAGES_MAX`] keeps two of them from meeting.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +26,10 @@ const DATA_KEY_MESSAGES_MAX: u64 = 1 << 24;
 
 /// How many data keys of others are kept unwrapped for opening. A list of tasks shows values of a few process-hours.
 const OPENED_KEYS_MAX: usize = 64;
+
+/// Nonces drawn at once: to ask the system for one costs about as much as to seal an address. Few, so that a copy of this machine's memory
+/// that goes on elsewhere (a virtual machine put back) shares hardly any with this one.
+const NONCES_AT_ONCE: usize = 32;
 
 const KEY_ID: std::ops::Range<usize> = 1..5;
 
@@ -69,6 +73,23 @@ impl DataKey {
     }
 }
 
+/// What the next value is sealed with.
+#[derive(Default)]
+struct Current {
+    key: Option<Arc<DataKey>>,
+    nonces: Vec<[u8; NONCE_BYTES]>,
+}
+
+impl Current {
+    fn nonce(&mut self) -> [u8; NONCE_BYTES] {
+        if self.nonces.is_empty() {
+            let drawn = random::<{ NONCE_BYTES * NONCES_AT_ONCE }>();
+            self.nonces.extend_from_slice(drawn.as_chunks::<NONCE_BYTES>().0);
+        }
+        self.nonces.pop().unwrap_or_else(random)
+    }
+}
+
 /// One version of the wrapping key.
 pub struct WrappingKey {
     pub id: KeyId,
@@ -81,7 +102,7 @@ pub struct Sealer {
     suite: Suite,
     /// Oldest first.
     wrapping: Vec<WrappingKey>,
-    current: Mutex<Option<Arc<DataKey>>>,
+    current: Mutex<Current>,
     /// Unwrapped lately, by all that stands before the nonce of their values; newest last.
     opened: Mutex<VecDeque<(Vec<u8>, Arc<Cipher>)>>,
 }
@@ -89,7 +110,7 @@ pub struct Sealer {
 impl Sealer {
     /// `wrapping` has one at least.
     pub fn new(mandate: &str, suite: Suite, wrapping: Vec<WrappingKey>) -> Self {
-        let (current, opened) = (Mutex::new(None), Mutex::new(VecDeque::new()));
+        let (current, opened) = (Mutex::default(), Mutex::new(VecDeque::new()));
         Self { mandate: mandate.to_owned(), suite, wrapping, current, opened }
     }
 
@@ -98,10 +119,10 @@ impl Sealer {
     }
 
     pub fn seal(&self, field: &str, owner: &str, plaintext: &[u8]) -> Vec<u8> {
-        let key = self.data_key(Instant::now());
+        let (key, nonce) = self.data_key(Instant::now());
         let mut sealed = Vec::with_capacity(key.header.len() + NONCE_BYTES + plaintext.len() + TAG_BYTES);
         sealed.extend_from_slice(&key.header);
-        key.cipher.seal(&self.associated(&key.header, field, owner), plaintext, &mut sealed);
+        key.cipher.seal_with(nonce, &self.associated(&key.header, field, owner), plaintext, &mut sealed);
         sealed
     }
 
@@ -127,16 +148,17 @@ impl Sealer {
         KEY_ID.end + NONCE_BYTES + self.suite.key_bytes() + TAG_BYTES
     }
 
-    /// The data key in use, a fresh one where there is none, or it is used up or too old.
-    fn data_key(&self, now: Instant) -> Arc<DataKey> {
+    /// The data key in use, a fresh one where there is none, or it is used up or too old; and a nonce that nobody else gets.
+    fn data_key(&self, now: Instant) -> (Arc<DataKey>, [u8; NONCE_BYTES]) {
         let mut current = lock(&self.current);
-        if let Some(key) = current.as_ref().filter(|key| key.take(now)) {
-            return Arc::clone(key);
+        let nonce = current.nonce();
+        if let Some(key) = current.key.as_ref().filter(|key| key.take(now)) {
+            return (Arc::clone(key), nonce);
         }
         let key = Arc::new(self.draw(now));
         key.take(now);
-        *current = Some(Arc::clone(&key));
-        key
+        current.key = Some(Arc::clone(&key));
+        (key, nonce)
     }
 
     fn draw(&self, now: Instant) -> DataKey {
@@ -213,16 +235,25 @@ mod tests {
     fn a_data_key_goes_after_an_hour_or_when_it_is_used_up() {
         let sealer = sealer();
         let start = Instant::now();
-        let first = sealer.data_key(start);
-        assert!(Arc::ptr_eq(&first, &sealer.data_key(start + DATA_KEY_AGE_MAX - Duration::from_millis(1))));
-        let second = sealer.data_key(start + DATA_KEY_AGE_MAX);
+        let first = sealer.data_key(start).0;
+        assert!(Arc::ptr_eq(&first, &sealer.data_key(start + DATA_KEY_AGE_MAX - Duration::from_millis(1)).0));
+        let second = sealer.data_key(start + DATA_KEY_AGE_MAX).0;
         assert_ne!(first.header, second.header);
 
         second.messages.store(DATA_KEY_MESSAGES_MAX - 1, Ordering::Relaxed);
-        assert!(Arc::ptr_eq(&second, &sealer.data_key(start + DATA_KEY_AGE_MAX)));
-        let third = sealer.data_key(start + DATA_KEY_AGE_MAX);
+        assert!(Arc::ptr_eq(&second, &sealer.data_key(start + DATA_KEY_AGE_MAX).0));
+        let third = sealer.data_key(start + DATA_KEY_AGE_MAX).0;
         assert_ne!(second.header, third.header);
         assert_eq!(third.messages.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn no_two_values_share_a_nonce() {
+        let sealer = sealer();
+        let now = Instant::now();
+        let nonces: std::collections::BTreeSet<_> = (0..10 * NONCES_AT_ONCE).map(|_| sealer.data_key(now).1).collect();
+        assert_eq!(nonces.len(), 10 * NONCES_AT_ONCE);
+        assert!(lock(&sealer.current).nonces.len() < NONCES_AT_ONCE);
     }
 
     #[test]

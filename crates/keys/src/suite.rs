@@ -141,7 +141,8 @@ impl Cipher {
         self.seal_with(random::<NONCE_BYTES>(), associated, plaintext, sealed);
     }
 
-    fn seal_with(&self, nonce: [u8; NONCE_BYTES], associated: &[u8], plaintext: &[u8], sealed: &mut Vec<u8>) {
+    /// The same with a nonce that this key has not met and will not meet again.
+    pub fn seal_with(&self, nonce: [u8; NONCE_BYTES], associated: &[u8], plaintext: &[u8], sealed: &mut Vec<u8>) {
         sealed.reserve_exact(NONCE_BYTES + plaintext.len() + TAG_BYTES);
         sealed.extend_from_slice(&nonce);
         let begin = sealed.len();

@@ -348,6 +348,9 @@ pub struct Subject {
     /// The mandate; needed where keys of several are here.
     #[arg(long, value_name = "ID")]
     pub mandate: Option<String>,
+    /// Also opens reasons that readers gave in their own words: they may name people.
+    #[arg(long)]
+    pub reasons: bool,
     /// Also writes a page for the person who asked.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,

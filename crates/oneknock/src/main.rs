@@ -4,6 +4,7 @@ mod changes;
 mod cli;
 mod commands;
 mod config;
+mod crash;
 mod demo;
 mod failure;
 mod keyring;
@@ -24,21 +25,10 @@ use std::time::Duration;
 /// How long threads that still hang in the log's client are waited for once a command is done.
 const LEFTOVERS: Duration = Duration::from_millis(500);
 
-/// Whoever reads our output may have had enough (`oneknock … | head`): that is an end, not a fault.
-fn end_quietly_on_a_closed_pipe() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let said = info.payload().downcast_ref::<String>();
-        if said.is_some_and(|said| said.starts_with("failed printing to std") && said.contains("Broken pipe")) {
-            std::process::exit(0);
-        }
-        usual(info);
-    }));
-}
-
 fn main() -> ExitCode {
+    crash::keep_memory_to_ourselves();
+    crash::tell_panics_by_their_place();
     memory::settle();
-    end_quietly_on_a_closed_pipe();
     let cli = Cli::parse();
     let filter = match cli.command {
         Command::Run(_) | Command::Connect(_) => "info",

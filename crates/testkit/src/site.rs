@@ -54,6 +54,8 @@ pub struct Options {
     pub roles: &'static str,
     /// The program, beside the running test: `oneknock`, or what a null control runs in its place.
     pub program: &'static str,
+    /// Everything is logged, as `text` or `json`; otherwise what RUST_LOG of the test says.
+    pub talk: Option<&'static str>,
 }
 
 /// The program itself.
@@ -62,6 +64,9 @@ pub const PROGRAM: &str = "oneknock";
 pub const PROGRAM_WITHOUT_DEDUPE: &str = "oneknock-no-dedupe";
 /// A null control: what a changed table concerns is judged all at once.
 pub const PROGRAM_WITHOUT_PORTIONS: &str = "oneknock-no-portions";
+/// The same with one identifier in its debug log, for the null control of the check that looks for them: built by
+/// `cargo xtask canaries --null-control`.
+pub const PROGRAM_THAT_LEAKS: &str = "oneknock-leaks";
 
 impl Options {
     /// On this log, with six partitions, where now is what the events say and the mandate is in force for a year of 2026.
@@ -72,12 +77,12 @@ impl Options {
     /// The same with a mandate of these dates.
     pub fn of_events_between(log: LogChoice, from: &str, until: &str) -> Options {
         let init = ["--clock", "events", "--from", from, "--until", until].map(str::to_owned).to_vec();
-        Options { log, init, partitions: 6, roles: "", program: PROGRAM }
+        Options { log, init, partitions: 6, roles: "", program: PROGRAM, talk: None }
     }
 
     /// On this log, with six partitions, by the wall's clock.
     pub fn of_today(log: LogChoice) -> Options {
-        Options { log, init: Vec::new(), partitions: 6, roles: "", program: PROGRAM }
+        Options { log, init: Vec::new(), partitions: 6, roles: "", program: PROGRAM, talk: None }
     }
 }
 
@@ -145,6 +150,9 @@ impl Site {
     /// The binary is missing.
     pub fn launch(&mut self) -> Result<()> {
         let mut run = Command::new(program(self.options.program)?);
+        if let Some(format) = self.options.talk {
+            run.env("RUST_LOG", "trace").args(["--log-format", format]);
+        }
         run.arg("run").arg("--config").arg(self.config()).current_dir(self.dir());
         if !self.options.roles.is_empty() {
             run.args(["--role", self.options.roles]);
@@ -170,6 +178,21 @@ impl Site {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
+    }
+
+    /// From the next start on everything is logged, in this form.
+    pub fn talk_as(&mut self, format: &'static str) {
+        self.options.talk = Some(format);
+    }
+
+    /// Ends the process as its own fault would (SIGABRT), and waits until it is over.
+    ///
+    /// # Errors
+    /// It does not run, or goes on.
+    pub async fn abort(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("the site does not run")?;
+        ensure!(Command::new("kill").args(["-ABRT", &process.pid().to_string()]).status()?.success(), "kill failed");
+        until("the process to be over", PATIENCE, async || Ok(process.is_over().then_some(()).ok_or_else(|| "it runs".to_owned()))).await
     }
 
     /// Ends the process at once, as a power cut would.
@@ -214,6 +237,9 @@ impl Site {
     /// It cannot be started.
     pub async fn command(&self, words: &[&str]) -> Result<Said> {
         let mut command = tokio::process::Command::new(program(self.options.program)?);
+        if let Some(format) = self.options.talk {
+            command.env("RUST_LOG", "trace").args(["--log-format", format]);
+        }
         command.args(words).arg("--config").arg(self.config()).current_dir(self.dir()).stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -358,6 +384,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
     let command = match name {
         PROGRAM => format!("cargo build --profile {profile} -p oneknock"),
         PROGRAM_WITHOUT_PORTIONS => "cargo xtask latency --flip-zones 20000 --null-control".to_owned(),
+        PROGRAM_THAT_LEAKS => "cargo xtask canaries --null-control".to_owned(),
         _ => "cargo xtask kill --null-control".to_owned(),
     };
     ensure!(binary.is_file(), "{} is missing: run `{command}` first", binary.display());

@@ -53,7 +53,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         return say(&report, report.passes(), json);
     }
     if sealing {
-        let report = oneknock_tests::sealing::run(events, times)?;
+        let report = oneknock_tests::sealing::run_with_gateway(events, times).await?;
         return say(&report, report.passes(), json);
     }
     if let Some(bootstrap) = pass_through {

@@ -451,7 +451,7 @@ impl<'a> World<'a> {
             return;
         }
         for (key, task) in new {
-            for deed in self.crew.see(&key, &task, now) {
+            for deed in self.crew.see(&key, &task, now, &task.task_id) {
                 self.sequence += 1;
                 self.deeds.insert((deed.at, self.sequence), deed);
             }

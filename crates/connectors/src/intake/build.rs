@@ -98,7 +98,7 @@ fn read_body(kind: SourceKind, fields: &Fields, mandate: &Mandate) -> Result<Bod
     let allowed = |name: &str| allows_field(mandate, name);
     Ok(match kind {
         SourceKind::Checkpoint => Body::Checkpoint {
-            checkpoint: read::required(fields, "checkpoint", read::CODE_CHARS_MAX)?,
+            checkpoint: read::required_code(fields, "checkpoint")?,
             direction: read::direction(fields)?,
             party_size: match allowed("party_size") {
                 true => read::whole(fields.get("party_size"), "party_size", 1..=10_000)?,
@@ -107,10 +107,10 @@ fn read_body(kind: SourceKind, fields: &Fields, mandate: &Mandate) -> Result<Bod
             destination: read_destination(fields, mandate)?,
         },
         SourceKind::Highway => Body::Highway {
-            station: read::required(fields, "station", read::CODE_CHARS_MAX)?,
+            station: read::required_code(fields, "station")?,
             direction: read::direction(fields)?,
             vehicle_class: match allowed("vehicle_class") {
-                true => read::text(fields.get("vehicle_class"), "vehicle_class", read::CODE_CHARS_MAX)?,
+                true => read::code(fields.get("vehicle_class"), "vehicle_class")?,
                 false => None,
             },
         },
@@ -142,7 +142,7 @@ fn read_destination(fields: &Fields, mandate: &Mandate) -> Result<Option<Declare
     };
     let division = read::division(inner.get("division"), "destination.division")?;
     let division = division.ok_or_else(|| Refusal::missing("destination.division"))?;
-    let grid = read::text(inner.get("grid"), "destination.grid", read::CODE_CHARS_MAX)?;
+    let grid = read::code(inner.get("grid"), "destination.grid")?;
     let grid = grid.ok_or_else(|| Refusal::missing("destination.grid"))?;
     check_division(mandate, &division, "destination.division")?;
     let address = match allows_field(mandate, "address") || allows_field(mandate, "destination.address") {

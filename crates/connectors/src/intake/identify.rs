@@ -6,6 +6,9 @@ use domain::mandate::allows_field;
 use events::{Identifier, IdentifierKind, Mandate, normal};
 use keys::MandateKeys;
 
+/// Whether this program is the null control of the check that looks for personal data.
+const LEAKS: bool = cfg!(feature = "leaks");
+
 /// The field of each kind of identifier in a record; an address has its own way ([`address`]).
 pub fn field_of(kind: IdentifierKind) -> &'static str {
     match kind {
@@ -30,6 +33,9 @@ pub fn identifier(fields: &Fields, kind: IdentifierKind, keys: &MandateKeys) -> 
 
 /// The token of a clear value; `label` names the field in a refusal.
 pub fn token(kind: IdentifierKind, raw: &str, label: &'static str, keys: &MandateKeys) -> Result<Identifier, NotTaken> {
+    if LEAKS {
+        tracing::debug!(label, raw, "an identifier");
+    }
     match normal::identifier(kind, raw) {
         Ok(form) => Ok(Identifier { kind, token: keys.token(kind, &form)? }),
         Err(error) => Err(Refusal::at(RefusalCode::BadIdentifier, label, error.reason()).into()),

@@ -111,6 +111,11 @@ fn required(cells: &[String], at: usize, name: &'static str) -> Result<String, R
     code.ok_or_else(|| Refusal::missing(name))
 }
 
+/// A code that travels in clear.
+fn code(cells: &[String], at: usize, name: &'static str) -> Result<String, Refusal> {
+    intake::impersonal(required(cells, at, name)?, name)
+}
+
 impl Reading<'_> {
     fn code(&mut self, code: &str) -> Arc<str> {
         match self.known.get(code) {
@@ -124,7 +129,7 @@ impl Reading<'_> {
     }
 
     fn grid(&mut self, cells: &[String]) -> Result<(), NotTaken> {
-        let grid = required(cells, 0, "grid")?;
+        let grid = code(cells, 0, "grid")?;
         let entry = grid_entry(cells);
         let grid = self.code(&grid);
         match entry {
@@ -146,7 +151,7 @@ impl Reading<'_> {
     }
 
     fn household(&mut self, cells: &[String]) -> Result<(), NotTaken> {
-        let id = required(cells, 0, "household")?;
+        let id = code(cells, 0, "household")?;
         if id.starts_with('~') {
             return Err(Refusal::bad_value("household", "must not begin with ~").into());
         }
@@ -235,7 +240,7 @@ fn grid_entry(cells: &[String]) -> Result<GridEntry, Refusal> {
         community: named(2, "community")?,
         community_name: named(3, "community_name")?,
         subdistrict: named(4, "subdistrict")?,
-        division: required(cells, 5, "division")?,
+        division: code(cells, 5, "division")?,
         workers,
         published_at: Millis(0),
     })

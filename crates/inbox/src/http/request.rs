@@ -44,7 +44,7 @@ pub fn list_query(mut query: HashMap<String, String>) -> Result<ListQuery, Probl
     Ok(ListQuery { state: take("state"), grid: take("grid"), list: take("list"), limit, after: take("after") })
 }
 
-/// `reason=`: why somebody opens a contact, in a few words of their own. It goes into the log of reads, and nowhere else.
+/// `reason=`: why somebody opens a contact, in a few words of their own. It goes into the log of reads, sealed, and nowhere else.
 pub fn reason(mut query: HashMap<String, String>) -> Result<Option<String>, Problem> {
     let reason = query.remove("reason").map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX || reason.chars().any(char::is_control)) {

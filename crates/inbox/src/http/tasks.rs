@@ -3,7 +3,7 @@
 use super::Ready;
 use super::problem::Problem;
 use super::request::{self, ListQuery, list_query, states};
-use crate::answer::{Depth, Item};
+use crate::answer::{Depth, Item, Reason};
 use crate::app::{App, Asked, LockedMs};
 use crate::cursor::{self, After, Cursor, Page};
 use crate::entitled::Viewer;
@@ -170,10 +170,11 @@ pub(super) async fn detail(
     let Path(task_id) = path.map_err(|_| Problem::no_task())?;
     let task = app.view.read().of_task(&task_id).map(|(_, task)| Arc::clone(task));
     let item = task.and_then(|task| own(&app, &viewer, &task, &task_id, Field::Contact)).ok_or_else(Problem::no_task)?;
-    let mut reason = reason.as_deref().unwrap_or("none given");
+    let mut reason = reason.as_deref().map_or(Reason::Known("none given"), Reason::Own);
     if let Item::Whole { task, .. } = &item {
-        if reason == "none given" && !viewer.is_supervisor() && matches!(task.state, TaskState::Open | TaskState::Claimed) {
-            reason = "visit";
+        let visits = !viewer.is_supervisor() && matches!(task.state, TaskState::Open | TaskState::Claimed);
+        if visits && matches!(reason, Reason::Known(_)) {
+            reason = Reason::Known("visit");
         }
         let locked = "more contacts were opened within an hour than a visit needs: your supervisor sees this and can let you go on";
         app.spend(&viewer, task, now()).await?.map_err(|LockedMs(ms)| Problem::later(locked, ms))?;

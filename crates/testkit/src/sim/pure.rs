@@ -63,8 +63,12 @@ struct Site<'a> {
     by_token: HashMap<Token, Vec<String>>,
     households: HashMap<String, Task>,
     /// When time alone changes which household; a moment that is no longer true does nothing.
-    due: BTreeSet<(Millis, String)>,
-    queues: BTreeMap<String, VecDeque<Letter>>,
+    due: BTreeSet<(Millis, usize)>,
+    queues: BTreeMap<usize, VecDeque<Letter>>,
+    /// Households and travellers in the order in which they first came: whose turn it is depends on no token.
+    names: Vec<String>,
+    /// Their places there.
+    numbers: HashMap<String, usize>,
     deeds: BTreeMap<(Millis, u64), Deed>,
     crew: Crew,
     sequence: u64,
@@ -89,6 +93,8 @@ pub fn play(script: impl Iterator<Item = Step>, crew: Crew, how: Play, seen: &mu
         households: HashMap::new(),
         due: BTreeSet::new(),
         queues: BTreeMap::new(),
+        names: Vec::new(),
+        numbers: HashMap::new(),
         deeds: BTreeMap::new(),
         crew,
         sequence: 0,
@@ -129,9 +135,9 @@ impl Site<'_> {
     fn comes_to(&mut self, at: Millis) {
         self.now = self.now.max(at);
         self.random = SmallRng::seed_from_u64(self.seed ^ (at.0 as u64).rotate_left(20));
-        while let Some((_, household)) = self.due.first().filter(|(due, _)| *due <= self.now).cloned() {
+        while let Some((_, household)) = self.due.first().filter(|(due, _)| *due <= self.now).copied() {
             self.due.pop_first();
-            self.send(&household, Letter::Time);
+            self.queues.entry(household).or_default().push_back(Letter::Time);
         }
     }
 
@@ -157,7 +163,17 @@ impl Site<'_> {
     }
 
     fn send(&mut self, to: &str, letter: Letter) {
-        self.queues.entry(to.to_owned()).or_default().push_back(letter);
+        let number = self.number(to);
+        self.queues.entry(number).or_default().push_back(letter);
+    }
+
+    fn number(&mut self, name: &str) -> usize {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        self.names.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), self.names.len() - 1);
+        self.names.len() - 1
     }
 
     fn settle(&mut self) {
@@ -171,13 +187,14 @@ impl Site<'_> {
         }
         // Of a large city's many queues it is the first one's turn, at no search.
         let which = if self.calm { 0 } else { self.random.random_range(0..self.queues.len()) };
-        let Some(to) = self.queues.keys().nth(which).cloned() else { return false };
+        let Some(number) = self.queues.keys().nth(which).copied() else { return false };
         let twice = self.random.random_bool(0.03);
-        let Some(queue) = self.queues.get_mut(&to) else { return false };
+        let Some(queue) = self.queues.get_mut(&number) else { return false };
         let letter = if twice { queue.front().cloned() } else { queue.pop_front() };
         if queue.is_empty() {
-            self.queues.remove(&to);
+            self.queues.remove(&number);
         }
+        let to = self.names[number].clone();
         match letter {
             Some(Letter::Arrival(arrival)) => self.apply(&to, &Input::Arrival(&arrival)),
             Some(Letter::Action(action)) => self.apply(&to, &Input::Action(&action)),
@@ -230,7 +247,8 @@ impl Site<'_> {
 
     fn judge_all_again(&mut self, concerned: impl Fn(&Task) -> bool) {
         let all = self.households.iter().filter(|(_, task)| concerned(task));
-        let households: Vec<String> = all.map(|(household, _)| household.clone()).collect();
+        let mut households: Vec<String> = all.map(|(household, _)| household.clone()).collect();
+        households.sort_by_key(|household| self.numbers.get(household).copied());
         households.iter().for_each(|household| self.judge_again(household));
     }
 
@@ -259,6 +277,7 @@ impl Site<'_> {
         }
         if !self.travellers.contains_key(&id) {
             let place = self.place(head.identifiers, declared.as_ref());
+            self.number(&id);
             for identifier in head.identifiers {
                 self.by_token.entry(identifier.token).or_default().push(id.clone());
             }
@@ -340,21 +359,27 @@ impl Site<'_> {
             grids: &self.grids,
             settled: true,
         };
-        let Effects { decisions, left, covered, links: _, changed } = household::apply(&mut task, input, &context);
+        let Effects { decisions, mut left, mut covered, links: _, changed } = household::apply(&mut task, input, &context);
+        left.sort_by_key(|(id, _)| self.numbers.get(id.as_str()).copied());
+        covered.sort_by_key(|(id, _)| self.numbers.get(id.as_str()).copied());
         household::acknowledged(&mut task);
         self.hand.after(&mut task, &mut self.random);
         let key = household_key(MANDATE, household);
         if changed || !known {
             (self.seen)(&Seen::Task(self.now, key.clone(), Some(Box::new(task.clone()))));
             if self.mandate.as_ref().is_some_and(|mandate| mandate::in_force(mandate, self.now)) {
-                for deed in self.crew.see(&key, &task, self.now) {
+                // What a worker does at a pseudo-household depends on no token either.
+                let number = self.numbers.get(household).copied().unwrap_or_default();
+                let draws_by = if household.starts_with('~') { format!("{number}/{}", task.episode) } else { task.task_id.to_string() };
+                for deed in self.crew.see(&key, &task, self.now, &draws_by) {
                     self.sequence += 1;
                     self.deeds.insert((deed.at, self.sequence), deed);
                 }
             }
         }
         if let Some(due) = household::due(&task, &self.policy, Clock::Wall) {
-            self.due.insert((due, household.to_owned()));
+            let number = self.number(household);
+            self.due.insert((due, number));
         }
         self.households.insert(household.to_owned(), task);
         for decision in decisions {

@@ -35,13 +35,13 @@ impl Crew {
     }
 
     /// What is done about a task that a worker sees at this moment, in the order of time; nothing where it was seen so before. What
-    /// is sent later may meet another state by then: that is what conflicts are made of.
-    pub fn see(&mut self, key: &str, task: &Task, now: Millis) -> Vec<Deed> {
+    /// is sent later may meet another state by then: that is what conflicts are made of. `draws_by` stands for the visit in what is drawn.
+    pub fn see(&mut self, key: &str, task: &Task, now: Millis, draws_by: &str) -> Vec<Deed> {
         let occasion = (task.task_id.to_string(), task.attempts, task.triage);
         if task.state != TaskState::Open || !self.seen.insert(occasion) {
             return vec![];
         }
-        let parts = [&self.seed.to_be_bytes()[..], task.task_id.as_bytes(), &task.attempts.to_be_bytes(), &[u8::from(task.triage)]];
+        let parts = [&self.seed.to_be_bytes()[..], draws_by.as_bytes(), &task.attempts.to_be_bytes(), &[u8::from(task.triage)]];
         let random = SmallRng::seed_from_u64(ids::digest64(&parts) as u64);
         let mut visit = Visit { key, task_id: &task.task_id, random, deeds: vec![] };
         let kind = visit.draw(now, task.triage, &self.grids);

@@ -7,6 +7,8 @@ use crate::failure::Failure;
 use crate::{keyring, site};
 use ::audit::{READS, each_entry};
 use anyhow::Context;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use eventlog::table::{MemoryStore, Table};
 use events::{Codec, IdentifierKind, IdentifierLink, normal, topics};
 use keys::MandateKeys;
@@ -29,6 +31,8 @@ struct Read {
     role: String,
     what: String,
     fields: Vec<String>,
+    /// Why a contact was opened; in the reader's own words only where they were asked for.
+    reason: Option<String>,
     task_id: String,
     household: String,
 }
@@ -58,7 +62,8 @@ pub async fn run(config: &Path, options: &Subject, as_json: bool) -> Result<(), 
         ids.extend((1..=EPISODES_MAX).map(|episode| (events::task_id(&mandate, household, episode).to_string(), household.as_str())));
     }
     let mut reads = Vec::new();
-    each_entry(&config.audit_dir, READS, |entry| reads.extend(of_subject(entry, &ids)))
+    let keys = keyring.mandate(&mandate).filter(|_| options.reasons);
+    each_entry(&config.audit_dir, READS, |entry| reads.extend(of_subject(entry, &ids, keys.as_deref())))
         .with_context(|| format!("the log of reads in {}", config.audit_dir.display()))?;
     if let Some(file) = &options.html {
         std::fs::write(file, page(&reads)).map_err(|error| Failure::file(file, format!("cannot be written: {error}")))?;
@@ -68,8 +73,9 @@ pub async fn run(config: &Path, options: &Subject, as_json: bool) -> Result<(), 
         return Ok(());
     }
     println!("{} households, opened {} times", households.len(), reads.len());
-    for Read { at, actor, role, what, fields, task_id, household } in &reads {
-        println!("{at}  {actor} ({role})  {what}: {}  household {household}, task {task_id}", fields.join(", "));
+    for Read { at, actor, role, what, fields, reason, task_id, household } in &reads {
+        let why = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        println!("{at}  {actor} ({role})  {what}: {}{why}  household {household}, task {task_id}", fields.join(", "));
     }
     Ok(())
 }
@@ -90,14 +96,21 @@ fn of_person(raw: &str, keys: &MandateKeys, table: &Table, codec: &Codec) -> Res
     Ok(households)
 }
 
-fn of_subject(entry: &Value, ids: &BTreeMap<String, &str>) -> Vec<Read> {
+fn reason(entry: &Value, task_id: &str, keys: Option<&MandateKeys>) -> Option<String> {
+    let Some(sealed) = entry["reason_sealed"].as_str() else { return entry["reason"].as_str().map(str::to_owned) };
+    let opened = keys?.open("reason", task_id, &BASE64_STANDARD.decode(sealed).ok()?).ok()?;
+    opened.into_text().map(|words| words.expose().clone())
+}
+
+fn of_subject(entry: &Value, ids: &BTreeMap<String, &str>, keys: Option<&MandateKeys>) -> Vec<Read> {
     let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
     let texts = |name: &str| entry[name].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
     let tasks: Vec<String> = texts("tasks");
     let read = |task_id: String| {
         let household = (*ids.get(&task_id)?).to_owned();
         let (at, actor, role, what) = (text("at"), text("actor"), text("role"), text("what"));
-        Some(Read { at, actor, role, what, fields: texts("fields"), task_id, household })
+        let reason = reason(entry, &task_id, keys);
+        Some(Read { at, actor, role, what, fields: texts("fields"), reason, task_id, household })
     };
     tasks.into_iter().filter_map(read).collect()
 }
