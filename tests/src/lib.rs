@@ -3,6 +3,7 @@
 
 pub mod core_speed;
 pub mod drain;
+pub mod end;
 pub mod flip;
 pub mod kill;
 pub mod latency;

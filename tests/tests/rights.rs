@@ -30,7 +30,8 @@ impl World {
         self.events += 1;
         let id = format!("c{}", self.events);
         let at = format!("2026-03-02T08:{:02}:00+08:00", self.events);
-        let passage = json!({"id": id, "observed_at": at, "checkpoint": "G60-118", "direction": "in", "resident_id": numbers::resident_id(resident)});
+        let passage =
+            json!({"id": id, "observed_at": at, "checkpoint": "G60-118", "direction": "in", "resident_id": numbers::resident_id(resident)});
         assert_eq!(self.site.client.post("checkpoint", &[passage]).await.unwrap().status, 202);
         let code = async || Ok(self.site.client.code("checkpoint", &id).await?.ok_or_else(|| "undecided".to_owned()));
         until("a decision", PATIENCE, code).await.unwrap()

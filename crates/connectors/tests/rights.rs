@@ -105,8 +105,9 @@ async fn who_is_erased_is_gone_and_no_import_brings_them_back() {
     assert_eq!(done.identifiers, BTreeMap::from([("RESIDENT_ID", 1), ("PHONE", 1), ("PLATE", 1)]));
     // A phone that was not named is another's as far as anybody knows: the address stays with it, the contact was theirs.
     assert_eq!((done.fields.iter().collect::<Vec<_>>(), done.others), (vec![&"contact"], 1));
-    assert_eq!(world.entry("A").await, (NOW, "g1".into(), Some("文三路 90 号".into()), None));
-    let gone = [(IdentifierKind::ResidentId, "11010519491231002X"), (IdentifierKind::Phone, "13800138000"), (IdentifierKind::Plate, "浙A12345")];
+    assert_eq!(world.entry("A").await, (NOW + 1, "g1".into(), Some("文三路 90 号".into()), None));
+    let gone =
+        [(IdentifierKind::ResidentId, "11010519491231002X"), (IdentifierKind::Phone, "13800138000"), (IdentifierKind::Plate, "浙A12345")];
     for (kind, form) in gone {
         assert_eq!(world.links(kind, form).await, Some(vec![]), "{form}");
     }
@@ -145,7 +146,8 @@ async fn nothing_in_clear_is_published_and_a_repeat_changes_nothing() {
     let again = world.ask(Act::Erase, OF_R1, NOW + 2).await.unwrap();
     assert!(again.records.is_empty() && world.0.records(IDENTIFIERS).await.len() == count, "{again:?}");
     for record in world.0.records(IDENTIFIERS).await {
-        let text = format!("{} {}", String::from_utf8_lossy(&record.key), String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()));
+        let text =
+            format!("{} {}", String::from_utf8_lossy(&record.key), String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()));
         for secret in ["11010519491231002X", "13800138000", "浙A12345", "王小明", "文三路"] {
             assert!(!text.contains(secret), "{secret}");
         }
@@ -155,7 +157,8 @@ async fn nothing_in_clear_is_published_and_a_repeat_changes_nothing() {
 #[tokio::test]
 async fn a_household_is_put_right_with_all_links_that_name_it() {
     let world = World::new().await;
-    let done = world.ask(Act::Correct, r#"{"household":"B","grid":"g1","address":"文二路 5 号","contact_phone":null}"#, NOW + 1).await.unwrap();
+    let done =
+        world.ask(Act::Correct, r#"{"household":"B","grid":"g1","address":"文二路 5 号","contact_phone":null}"#, NOW + 1).await.unwrap();
     assert_eq!(done.fields.iter().collect::<Vec<_>>(), [&"address", &"contact", &"grid"]);
     assert_eq!(world.entry("B").await, (NOW + 1, "g1".into(), Some("文二路 5 号".into()), Some(r#"{"name":"李华","phone":null}"#.into())));
     assert_eq!(world.at("g2", "西湖区 1 号").await, None);
@@ -167,7 +170,8 @@ async fn a_household_is_put_right_with_all_links_that_name_it() {
     let (version, _, _, contact) = world.entry("B").await;
     assert_eq!((version, contact.as_deref()), (NOW + 1, Some(r#"{"name":"李四","phone":null}"#)));
     // A person moves, with what they are known by.
-    let done = world.ask(Act::Correct, r#"{"household":"B","resident_id":"11010519491231002X","phones":["13800138000"]}"#, NOW + 3).await.unwrap();
+    let done =
+        world.ask(Act::Correct, r#"{"household":"B","resident_id":"11010519491231002X","phones":["13800138000"]}"#, NOW + 3).await.unwrap();
     assert_eq!((done.households.len(), done.records.get(HOUSEHOLDS)), (2, None));
     assert_eq!(world.links(IdentifierKind::ResidentId, "11010519491231002X").await, Some(vec!["B@g1".into()]));
     assert_eq!(world.links(IdentifierKind::Plate, "浙A12345").await, Some(vec!["A@g1".into()]));

@@ -381,7 +381,8 @@ impl Desk<'_> {
     /// The entry as it shall be: of a version that grows with its place.
     fn put(&mut self, household: &str, mut entry: HouseholdEntry) {
         let Some(before) = self.before.entries.get(household) else { return };
-        if entry.grid != before.grid || entry.address != before.address {
+        // Where a contact is erased too: routers then look at the household anew, and its task is told to phones once more.
+        if entry.grid != before.grid || entry.address != before.address || (before.contact.is_some() && entry.contact.is_none()) {
             entry.version = self.now.0.max(before.version + 1);
         }
         if entry != *before {

@@ -23,8 +23,8 @@ pub const LIMITS: [(&str, &str); 4] = [
         "在别处复制的密钥或密钥目录，须在当地销毁。",
     ),
     (
-        "What workers have read or written down, and a task left open on a phone until its list is loaded anew.",
-        "网格员已经看到或抄下的内容，以及手机上已打开、尚未重新载入的任务。",
+        "What workers have read or written down, and what a phone without a network holds until it has one again.",
+        "网格员已经看到或抄下的内容，以及没有网络的手机在重新联网之前所保存的内容。",
     ),
     ("Running processes let go of the keys within a quarter of a minute after this.", "运行中的进程在此后十五秒内放弃密钥。"),
     ("Events are counted over the last 28 days.", "事件只统计最近 28 天。"),
