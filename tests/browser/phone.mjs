@@ -11,6 +11,9 @@ const FINGER_PX = 44;
 let current = "the browser starts";
 const wrong = [];
 
+/** What the console may say in the story that is played. */
+export const expected = [];
+
 /** What is done from now on. */
 export function step(what) { current = what; }
 
@@ -30,7 +33,8 @@ async function main(story) {
     page.on("console", (message) => {
       // The browser itself says so when a request fails because there is no network; that is one of the steps.
       const network = /net::ERR_(INTERNET_DISCONNECTED|NETWORK_CHANGED|NETWORK_IO_SUSPENDED)/.test(message.text());
-      if (message.type() === "error" && !network) { wrong.push(`console: ${message.text()}`); }
+      const isExpected = network || expected.some((one) => one.test(message.text()));
+      if (message.type() === "error" && !isExpected) { wrong.push(`console: ${message.text()}`); }
     });
     await story(context, page);
     must(wrong.length === 0, wrong.join("; "));

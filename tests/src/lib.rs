@@ -4,6 +4,7 @@
 pub mod canaries;
 pub mod core_speed;
 pub mod drain;
+pub mod end;
 pub mod flip;
 pub mod kill;
 pub mod latency;

@@ -46,6 +46,15 @@ async fn a_site_tells_who_opened_whose_data_and_finds_what_was_done_to_its_recor
     assert_eq!(reads["reads"][0]["task_id"], tasks[0]["task_id"]);
     assert_eq!(reads["reads"][0]["fields"], json!(["address"]));
     assert_eq!(asked_by(&site, &numbers::resident_id(1)).unwrap()["reads"], json!([]));
+    // So is what an agency asks about somebody, and about nobody else.
+    assert_eq!(site.client.lookup(&json!({"resident_id": numbers::resident_id(0)})).await.unwrap()["covered"], false);
+    let asked = asked_by(&site, &numbers::resident_id(0)).unwrap();
+    let actor = &asked["lookups"][0]["actor"];
+    assert_eq!((actor, asked["lookups"].as_array().map(Vec::len)), (&json!("checkpoint-bureau"), Some(1)));
+    assert_eq!(asked_by(&site, &numbers::resident_id(1)).unwrap()["lookups"], json!([]));
+    let by_household = site.command(&["audit", "subject", "--household", "h1", "--json", "--html", "subject.html"]).await.unwrap();
+    assert_eq!(by_household.json("audit subject").unwrap()["lookups"], asked["lookups"]);
+    assert!(std::fs::read_to_string(site.dir().join("subject.html")).unwrap().contains("checkpoint-bureau"));
     // A stop publishes the head; the log is whole, and all of it under a head that others hold.
     site.stop().await.unwrap();
     let verified = site.command(&["audit", "verify", "--json"]).await.unwrap();

@@ -1,5 +1,5 @@
-//! The page of workers and supervisors in a real browser, on a real site. What it must do stands in `tests/browser/worker.mjs` and
-//! `tests/browser/supervisor.mjs`.
+//! The page of workers and supervisors in a real browser, on a real site. What it must do stands in `tests/browser/worker.mjs`,
+//! `supervisor.mjs` and `forget.mjs` beside it.
 //!
 //! A missing part fails the test and names `cargo xtask setup`.
 
@@ -24,6 +24,38 @@ fn passage(household: &str) -> Result<Value> {
         "direction": "in",
         "resident_id": numbers::resident_id(numbers::of_name(household)),
     }))
+}
+
+/// The words of a command on this site, for a script to give.
+fn command(site: &Site, words: &[&str]) -> Result<Value> {
+    let mut all = vec![testkit::site::binary()?.display().to_string()];
+    all.extend(words.iter().map(|word| (*word).to_owned()));
+    all.extend(["--config".to_owned(), site.config().display().to_string()]);
+    Ok(json!(all))
+}
+
+/// What was erased, and what a mandate allowed that has ended, goes from the phone: the open task, the list, and what was not sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_forgets() -> Result<()> {
+    let mut site = Site::start(Options::of_today(LogChoice::Embedded)).await?;
+    let register = of_one_each(&["first", "second"]);
+    let address = |household: &str| register.households.get(household).map(|(_, address)| address.clone());
+    site.import(&register).await?;
+    site.client.post("checkpoint", &[passage("first")?, passage("second")?]).await?;
+    until("two tasks", PATIENCE, async || {
+        let tasks = site.client.tasks().await?;
+        Ok(if tasks.len() == 2 { Ok(()) } else { Err(format!("{tasks:?}")) })
+    })
+    .await?;
+    let told = json!({
+        "inbox": site.client.inbox, "token": site.client.token("workers")?, "first": address("first"), "second": address("second"),
+        "erase": command(&site, &["registry", "erase", "--household", "first"])?,
+        "suspend": command(&site, &["mandate", "suspend", testkit::site::MANDATE])?,
+        "resume": command(&site, &["mandate", "resume", testkit::site::MANDATE])?,
+        "end": command(&site, &["mandate", "end", testkit::site::MANDATE])?,
+    });
+    play("forget.mjs", told).await?;
+    site.stop().await
 }
 
 /// Plays a script to its end.

@@ -56,6 +56,9 @@ enum Task {
     /// Changes a log of reads in every way its holder could: each must be found. `[--count N] [--seed S] [--null-control] [--json]`
     #[command(disable_help_flag = true)]
     Tamper(kill::Args),
+    /// Ends a mandate and tries to open every sealed value in every file that is left. `--values N [--null-control] [--json]`
+    #[command(disable_help_flag = true)]
+    End(kill::Args),
     /// Asks everything as everybody, and compares with a table of its own. `--requests N [--seed S] [--leave-out RULE] [--json]`
     #[command(disable_help_flag = true)]
     Matrix(kill::Args),
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Task::Mutants(args) => kill::check("mutants", &args),
         Task::City(args) => kill::check("city", &args),
         Task::Tamper(args) => kill::check("tamper", &args),
+        Task::End(args) => kill::check("end", &args),
         Task::Matrix(args) => kill::check("matrix", &args),
         Task::Canaries(args) => kill::canaries(&args),
         Task::Swap(args) => kill::check("swap", &args),

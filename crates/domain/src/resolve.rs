@@ -40,8 +40,18 @@ pub fn resolve<'a>(
     }
 }
 
-/// What the table says of a token: the import's links and those made at the door, as one. None: it is unknown.
+/// Whether the register was told to forget this identifier: what stands for it under its token alone has no households, and is not common.
+/// No import publishes such a record, nor takes it away.
+pub fn is_erased(imported: &IdentifierLink) -> bool {
+    imported.links.is_empty() && !imported.common
+}
+
+/// What the table says of a token: the import's links and those made at the door, as one. None: it is unknown. Who was erased is not found by
+/// a door either.
 pub fn merge_links(imported: Option<IdentifierLink>, at_the_door: impl IntoIterator<Item = IdentifierLink>) -> Option<IdentifierLink> {
+    if imported.as_ref().is_some_and(is_erased) {
+        return imported;
+    }
     let mut merged = imported;
     for made in at_the_door {
         let Some(known) = &mut merged else {
@@ -111,6 +121,7 @@ mod tests {
         assert_eq!(merge_links(None, []), None);
         assert_eq!(households(merge_links(None, [link(&["A"])])), ["A"]);
         assert_eq!(households(merge_links(Some(link(&["B"])), [link(&["A"]), link(&["B"])])), ["B", "A"]);
+        assert_eq!(households(merge_links(Some(link(&[])), [link(&["A"])])), [""; 0], "erased");
         let nobody = IdentifierLink { common: true, ..link(&[]) };
         assert!(merge_links(Some(nobody), [link(&["A"])]).unwrap().common, "it still identifies nobody");
     }

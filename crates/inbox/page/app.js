@@ -136,6 +136,7 @@
         if (answer.status !== 200) { throw new Error("list"); }
         answer.body.tasks.forEach(function (task) { fresh.set(task.task_id, task); });
         if (answer.body.next) { return page("/v1/tasks?after=" + encodeURIComponent(answer.body.next)); }
+        forget(answer.body.forget);
         tasks = fresh; loaded = true; tag = null;
         versions.clear();
         fresh.forEach(function (task) { versions.set(task.task_id, task.version); });
@@ -205,8 +206,28 @@
       if (whole && task.state === "DONE") { doneTasks.set(task.task_id, task); } else { doneTasks.delete(task.task_id); }
     }
     if (shown === task.task_id) {
-      if (whole) { if (!opened || opened.gone || opened.version !== task.version) { openDetail(task.task_id); } } else { opened = { gone: true, task_id: task.task_id }; }
+      if (whole) {
+        // What the register says now is another thing: what it said must not stay on the screen until the answer comes.
+        if (opened && opened.entry !== task.entry) { opened = null; }
+        if (!opened || opened.gone || opened.version !== task.version) { openDetail(task.task_id); }
+      } else { opened = { gone: true, task_id: task.task_id }; }
     }
+  }
+
+  /* What a mandate allowed is over: nothing of it stays on this phone, what was not sent neither. */
+  function forget(mandates) {
+    mandates.forEach(function (one) {
+      function of(task) { return task && task.mandate === one.mandate; }
+      var held = of(opened) || of(tasks.get(shown) || doneTasks.get(shown) || listed.get(shown)), count = 0, unsent = queue.length;
+      queue = queue.filter(function (entry) { return entry.mandate !== one.mandate && !of(tasks.get(entry.task_id)); });
+      [tasks, doneTasks, listed].forEach(function (map) {
+        map.forEach(function (task, id) { if (of(task)) { map.delete(id); versions.delete(id); count++; } });
+      });
+      if (held) { opened = { gone: true, task_id: shown, why: "forgot_" + one.reason }; }
+      unsent -= queue.length;
+      if (unsent) { keep(); }
+      if (held || count || unsent) { toast(t("forgot_" + one.reason) + (unsent ? " " + t("forgot_unsent", { n: unsent }) : ""), t("dismiss")); }
+    });
   }
 
   // --- live: a stream, or asking again and again --------------------------------------------------------------------
@@ -228,6 +249,7 @@
       take(JSON.parse(event.data));
       render();
     });
+    source.addEventListener("forget", function (event) { forget([JSON.parse(event.data)]); render(); });
     source.addEventListener("mandates", function () { stop(); load(); });
     source.addEventListener("error", function () {
       bars();
@@ -245,6 +267,7 @@
         if (answer.status === 400) { load(); return; }
         if (answer.status !== 200) { return; }
         answer.body.tasks.forEach(take);
+        forget(answer.body.forget);
         if (answer.body.next) { return page(answer.body.next, false); }
         last = answer.body.last;
         tag = answer.body.tasks.length ? null : answer.headers.get("etag");
@@ -264,7 +287,7 @@
   function act(task, action, members, undoable) {
     var entry = Object.assign({ action_id: uuid(), action: action, version: task.version }, members);
     if (!byEvents()) { entry.at = new Date(now()).toISOString(); }
-    queue.push({ task_id: task.task_id, what: members.outcome || action, entry: entry, hold: undoable ? Date.now() + UNDO_MS : 0 });
+    queue.push({ task_id: task.task_id, mandate: task.mandate, what: members.outcome || action, entry: entry, hold: undoable ? Date.now() + UNDO_MS : 0 });
     keep();
     if (undoable) {
       toast(t("recorded", { what: t(members.outcome || action) }), t("undo"), function () {
@@ -397,7 +420,9 @@
   function render() {
     if (!me) { return; }
     bars();
-    if (!$("detail").hidden) { renderDetail(); return; }
+    // What is not on the screen is not kept in the page either: it may have to be forgotten meanwhile.
+    if (!$("detail").hidden) { empty($("tasks")); renderDetail(); return; }
+    empty($("detail"));
     var open = Array.from(tasks.values()).sort(urgency);
     $("count").textContent = loaded ? String(open.length) : "";
     $("tab-open").setAttribute("aria-pressed", String(tab === "open"));
@@ -439,7 +464,7 @@
     empty(box);
     box.appendChild(el("button", { type: "button", class: "back", text: "‹ " + t("back"), click: function () { location.hash = "#/"; } }));
     if (!task || task.gone) {
-      box.appendChild(el("div", { class: "empty" }, el("strong", { id: "detail-title", tabindex: "-1", text: t(task ? "gone" : "loading") })));
+      box.appendChild(el("div", { class: "empty" }, el("strong", { id: "detail-title", tabindex: "-1", text: t(task ? task.why || "gone" : "loading") })));
       return;
     }
     var live = task.state === "OPEN" || task.state === "CLAIMED", mine = task.assignee === me.name;

@@ -149,7 +149,7 @@ fn json(keyring: &Keyring, depth: Depth<'_>, item: &Item) -> Value {
             let text = |name| {
                 opened.iter().find(|(field, _)| *field == name).and_then(|(_, text)| text.as_ref()).map(|text| text.expose().as_str())
             };
-            let mut value = shape::whole(task, text("address"));
+            let mut value = shape::whole(task, entry.as_deref().map(|entry| entry.version), text("address"));
             if let (Depth::Everything { .. }, Some(members)) = (depth, value.as_object_mut()) {
                 let contact = text("contact").and_then(|contact| serde_json::from_str::<Value>(contact).ok());
                 let part = |name| contact.as_ref().and_then(|contact| contact.get(name)).cloned().unwrap_or(Value::Null);

@@ -17,9 +17,10 @@ use eventlog::schemas::Schemas;
 use eventlog::table::{Small, Table};
 use eventlog::{Log, LogError};
 use events::topics::household_key;
-use events::{GridEntry, HouseholdEntry, Level, Mandate, Millis, Task, TaskState};
+use events::{GridEntry, HouseholdEntry, Level, Mandate, MandateState, Millis, Task, TaskState};
 use keys::{Keyring, SignIn};
 use parking_lot::RwLock;
+use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -85,6 +86,15 @@ pub struct Asked<'a> {
     pub list: Option<List>,
 }
 
+/// A mandate of which nothing may be held.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Forget {
+    /// The mandate.
+    pub mandate: String,
+    /// `ended`, `suspended`, or `over`: its time has passed, or has not come.
+    pub reason: &'static str,
+}
+
 /// Nothing is opened for so many milliseconds.
 pub struct LockedMs(pub i64);
 
@@ -116,7 +126,7 @@ impl App {
         let in_force = |mandate: &Mandate| match self.clock {
             Clock::Wall => domain::mandate::in_force(mandate, now),
             // Dates are judged task by task.
-            Clock::Events => mandate.state == events::MandateState::Open,
+            Clock::Events => mandate.state == MandateState::Open,
         };
         let mut marks: Vec<String> = self
             .mandates
@@ -127,6 +137,21 @@ impl App {
             .collect();
         marks.sort_unstable();
         marks
+    }
+
+    /// What a phone must not hold any more: everything of the mandates that are not in force, and why.
+    pub fn to_forget(&self, now: Millis) -> Vec<Forget> {
+        let now = self.latest.at(now);
+        let why = |mandate: &Mandate| match (mandate.state, self.clock) {
+            (MandateState::Ended, _) => Some("ended"),
+            (MandateState::Suspended, _) => Some("suspended"),
+            (MandateState::Open, Clock::Wall) => (!domain::mandate::in_force(mandate, now)).then_some("over"),
+            (MandateState::Open, Clock::Events) => None,
+        };
+        let all = self.mandates.all().into_iter();
+        let mut forget: Vec<Forget> = all.filter_map(|(id, mandate)| Some(Forget { mandate: id, reason: why(&mandate)? })).collect();
+        forget.sort_unstable();
+        forget
     }
 
     /// A page of the viewer's tasks. `page` says behind what; its position is that of the first page.

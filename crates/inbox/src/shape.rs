@@ -6,8 +6,8 @@ use events::ids::digest64;
 use events::{Before, Evidence, GridStay, Millis, Stay, Task};
 use serde_json::{Value, json};
 
-/// The task's own fields and its address.
-pub fn whole(task: &Task, address: Option<&str>) -> Value {
+/// The task's own fields, the version of its household's entry, and its address.
+pub fn whole(task: &Task, entry: Option<i64>, address: Option<&str>) -> Value {
     json!({
         "task_id": task.task_id,
         "mandate": task.mandate,
@@ -29,6 +29,7 @@ pub fn whole(task: &Task, address: Option<&str>) -> Value {
         "supervisor": task.supervisor,
         "attempts": task.attempts,
         "address": address,
+        "entry": entry,
         "before": task.before.as_ref().map(before),
         "grids": grids(&task.grids),
     })

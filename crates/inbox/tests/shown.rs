@@ -166,11 +166,18 @@ async fn a_suspended_mandate_shows_nothing_and_a_resumed_one_all() {
     site.shown(&task).await;
     let mut stream = Stream::open(&site, W1, "", None).await;
     site.mandate(MandateState::Suspended, 2).await;
+    let forget = json!({"mandate": M, "reason": "suspended"});
+    assert_eq!(stream.next().await, ("forget".to_owned(), None, forget.clone()));
     assert_eq!(stream.next().await, ("mandates".to_owned(), None, json!([])));
-    assert_eq!(ids(&site.get(W1, "/v1/tasks").await.1).len(), 0);
+    let (_, body) = site.get(W1, "/v1/tasks").await;
+    assert_eq!((ids(&body).len(), &body["forget"]), (0, &json!([forget])));
+    // Who was away is told when the stream is resumed; who begins has nothing to forget.
+    let mut resumed = Stream::open(&site, W1, "", body["last"].as_str()).await;
+    assert_eq!(resumed.next().await, ("forget".to_owned(), None, forget));
     assert_eq!(site.get(W1, &format!("/v1/tasks/{}", task.task_id)).await.0, 404);
     site.mandate(MandateState::Open, 3).await;
     assert_eq!(stream.next().await.2, json!(["m1@3"]));
+    assert_eq!(site.get(W1, "/v1/tasks").await.1["forget"], json!([]));
     assert_eq!(ids(&site.get(W1, "/v1/tasks").await.1), [task.task_id.as_str()]);
 }
 

@@ -131,6 +131,14 @@ impl Table {
         self.inner.followed.subscribe()
     }
 
+    /// Every key with its value, in any order. `take` must not use the table.
+    ///
+    /// # Errors
+    /// The store is damaged.
+    pub fn each(&self, mut take: impl FnMut(&str, &[u8])) -> Result<(), StoreError> {
+        self.inner.store.each(&mut take)
+    }
+
     /// Keys.
     pub fn len(&self) -> usize {
         self.inner.store.len()

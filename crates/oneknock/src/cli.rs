@@ -1,10 +1,13 @@
 //! The command line. Options may stand before or after a command's other words. A command that is not here is not there.
 
+mod registry;
+
 use crate::failure::Failure;
 use crate::language::Language;
 use crate::logging::LogFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use keys::{Suite, TransitSettings};
+pub use registry::{Import, OfWhom, Registry};
 use std::path::PathBuf;
 
 /// One household, one knock: arrivals from several agencies become one visit of one household.
@@ -164,36 +167,6 @@ pub enum Role {
     Inbox,
     /// Shows flows to the ops team.
     Ops,
-}
-
-/// `oneknock registry …`
-#[derive(Debug, Subcommand)]
-pub enum Registry {
-    /// Publish the whole registry of one mandate: what changed, and what is gone.
-    Import(Import),
-}
-
-/// `oneknock registry import`
-#[derive(Debug, Args)]
-pub struct Import {
-    /// Grids: grid,name,community,community_name,subdistrict,division,workers.
-    #[arg(long, value_name = "CSV")]
-    pub grids: PathBuf,
-    /// Households: household,grid,address,contact_name,contact_phone.
-    #[arg(long, value_name = "CSV")]
-    pub households: PathBuf,
-    /// Residents: resident,household,name,resident_id,phones,plates, optionally passports,permits.
-    #[arg(long, value_name = "CSV")]
-    pub residents: PathBuf,
-    /// The mandate, where several are in force.
-    #[arg(long, value_name = "ID")]
-    pub mandate: Option<String>,
-    /// Count only; publish nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Also where more than 5 % of the households are gone.
-    #[arg(long)]
-    pub yes: bool,
 }
 
 /// `oneknock connect`

@@ -60,7 +60,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Demo(options) => demo::run(options).await,
         Command::Init(options) => commands::init::run(&options),
         Command::Run(options) => commands::run::run(&cli.config, &options.role).await,
-        Command::Registry(cli::Registry::Import(options)) => commands::registry::import(&cli.config, &options).await,
+        Command::Registry(command) => commands::registry::run(&cli.config, command, cli.json).await,
         Command::Connect(options) => commands::connect::run(&cli.config, &options).await,
         Command::Mandate(command) => commands::mandate::run(&cli.config, command, cli.json).await,
         Command::Keys(command) => commands::keys::run(&cli.config, &command, cli.json).await,

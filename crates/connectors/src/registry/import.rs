@@ -7,7 +7,7 @@
 use super::present::{self, Present, contact_digest, link_digest, place_digest};
 use super::publish::publish;
 use super::snapshot::{self, Household, Snapshot};
-use crate::intake;
+use crate::intake::{self, NotTaken, Refusal};
 use domain::Clock;
 use domain::mandate::{Book, Signers};
 use eventlog::schemas::Schemas;
@@ -83,6 +83,8 @@ pub struct ImportReport {
     pub rows: u64,
     /// Rows rejected.
     pub rejected: u64,
+    /// Rows of which something was left out, since a person had it erased: see `registry erase`.
+    pub erased: u64,
     /// Where the rejected rows are written down.
     pub rejects: Vec<PathBuf>,
 }
@@ -94,6 +96,15 @@ pub enum Outcome {
     Done = 0,
     /// 3: some rows were rejected, all others are in.
     DoneWithRejects = 3,
+}
+
+impl From<NotTaken> for ImportError {
+    fn from(not_taken: NotTaken) -> ImportError {
+        match not_taken {
+            NotTaken::Refused(Refusal { field, message, .. }) => ImportError::Given { field: field.unwrap_or("input"), message },
+            NotTaken::KeysAway => ImportError::Keys(KeysGone),
+        }
+    }
 }
 
 impl ImportReport {
@@ -120,6 +131,14 @@ pub enum ImportError {
     /// No mandate, or several.
     #[error("{0}")]
     Mandate(&'static str),
+    /// What is asked for one household or person cannot be done: which field, and why.
+    #[error("{field}: {message}")]
+    Given {
+        /// The field.
+        field: &'static str,
+        /// Never the value.
+        message: std::borrow::Cow<'static, str>,
+    },
     /// More households would go than an import may take away by itself.
     #[error("{gone} of {present} households would go, more than 5 %: if that is meant, say --yes")]
     TooManyGone {
@@ -160,7 +179,7 @@ pub async fn import(
     let _held_until_the_end = lock(&request.state_dir)?;
     let mandates =
         Small::<Mandate>::open_where(Arc::clone(&log), Arc::clone(&schemas), MANDATES, Book::new(signers.clone()).rule()).await?;
-    let mandate = choose(mandates.all().into_iter().map(|(_, mandate)| mandate).collect(), request, now)?;
+    let mandate = choose(&mandates, request.mandate.as_deref(), request.clock, now)?;
     let keys = keyring.mandate(&mandate.id).ok_or(KeysGone)?;
     let partitions = partitions(log.as_ref()).await?;
     let present = present::read(log.as_ref(), &schemas, partitions, &keys).await?;
@@ -170,6 +189,7 @@ pub async fn import(
     let mut report = ImportReport { mandate: mandate.id.clone(), dry_run: request.dry_run, ..ImportReport::default() };
     report.rows = snapshot.rows.iter().map(|(read, _)| read).sum();
     report.rejected = snapshot.rows.iter().map(|(_, rejected)| rejected).sum();
+    report.erased = snapshot.erased;
     report.common = links.iter().filter(|(_, link)| link.common).count() as u64;
     report.rejects.clone_from(&snapshot.rejects);
     let plan = Plan::of(&snapshot, &present, links);
@@ -182,7 +202,8 @@ pub async fn import(
     Ok(report)
 }
 
-fn lock(state_dir: &Path) -> Result<File, ImportError> {
+/// Until it is dropped, no other command of this site changes the register.
+pub fn lock(state_dir: &Path) -> Result<File, ImportError> {
     let path = state_dir.join("registry-import.lock");
     let failed = |error: std::io::Error| ImportError::File { path: path.clone(), reason: error.to_string() };
     std::fs::create_dir_all(state_dir).map_err(failed)?;
@@ -194,10 +215,11 @@ fn lock(state_dir: &Path) -> Result<File, ImportError> {
     }
 }
 
-fn choose(mandates: Vec<Arc<Mandate>>, request: &ImportRequest, now: Millis) -> Result<Arc<Mandate>, ImportError> {
-    let mut in_force = mandates.into_iter().filter(|one| intake::in_force(one, request.clock, now, None));
-    match &request.mandate {
-        Some(id) => in_force.find(|one| one.id == *id).ok_or(ImportError::Mandate("no mandate of this id is in force")),
+/// The one that was named, or the only one in force.
+pub fn choose(mandates: &Small<Mandate>, named: Option<&str>, clock: Clock, now: Millis) -> Result<Arc<Mandate>, ImportError> {
+    let mut in_force = mandates.all().into_iter().map(|(_, mandate)| mandate).filter(|one| intake::in_force(one, clock, now, None));
+    match named {
+        Some(id) => in_force.find(|one| one.id == id).ok_or(ImportError::Mandate("no mandate of this id is in force")),
         None => match (in_force.next(), in_force.next()) {
             (Some(only), None) => Ok(only),
             (None, _) => Err(ImportError::Mandate("no mandate is in force")),
@@ -206,7 +228,8 @@ fn choose(mandates: Vec<Arc<Mandate>>, request: &ImportRequest, now: Millis) -> 
     }
 }
 
-async fn partitions(log: &dyn Log) -> Result<i32, LogError> {
+/// How many partitions the register's topics have.
+pub async fn partitions(log: &dyn Log) -> Result<i32, LogError> {
     let topics = log.topics().await?;
     let found = topics.iter().find(|topic| topic.name == GRIDS).map(|topic| topic.partitions);
     found.ok_or_else(|| LogError::NoTopic(GRIDS.to_owned()))
@@ -335,13 +358,6 @@ fn household_entry(
     now: Millis,
 ) -> Result<HouseholdEntry, KeysGone> {
     let owner = household_key(keys.mandate(), id);
-    let seal = |field: &str, text: &Option<String>| {
-        let sealed = |text: &String| {
-            let value = Blob(keys.seal(field, &owner, text.as_bytes())?);
-            Ok(Sealed { owner: owner.as_str().into(), value })
-        };
-        text.as_ref().map(sealed).transpose()
-    };
     let version = match present.households.get(id) {
         Some(before) if before.place == Some(place_digest(&household.grid, household.address.as_deref())) => before.version,
         Some(before) => now.0.max(before.version + 1),
@@ -350,7 +366,13 @@ fn household_entry(
     Ok(HouseholdEntry {
         version,
         grid: household.grid.to_string(),
-        address: seal("address", &household.address)?,
-        contact: seal("contact", &household.contact)?,
+        address: seal(keys, "address", &owner, household.address.as_deref())?,
+        contact: seal(keys, "contact", &owner, household.contact.as_deref())?,
     })
+}
+
+/// A household's field as it is published.
+pub fn seal(keys: &MandateKeys, field: &str, owner: &str, text: Option<&str>) -> Result<Option<Sealed>, KeysGone> {
+    let sealed = |text: &str| Ok(Sealed { owner: owner.into(), value: Blob(keys.seal(field, owner, text.as_bytes())?) });
+    text.map(sealed).transpose()
 }

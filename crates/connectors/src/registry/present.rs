@@ -1,6 +1,8 @@
 //! What the log holds of the register now, as far as a mandate's import must know it: digests instead of values, so that a city fits.
 
+use super::erased::Erased;
 use crate::replay::Replay;
+use domain::resolve::is_erased;
 use eventlog::schemas::Schemas;
 use eventlog::{Log, LogError, Record};
 use events::ids::digest64;
@@ -31,6 +33,8 @@ pub struct Present {
     pub households: HashMap<String, PresentHousehold>,
     /// Digests of this mandate's identifiers; only those of an import.
     pub identifiers: HashMap<Token, i64>,
+    /// What must not be published: see [`super::erased`].
+    pub erased: Erased,
     /// Grids that other mandates' households are in.
     pub others_grids: HashSet<String>,
 }
@@ -83,9 +87,18 @@ pub async fn read(log: &dyn Log, schemas: &Schemas, partitions: i32, keys: &Mand
                 _ => {
                     let Ok(token) = key.parse::<Token>() else { continue };
                     match value::<IdentifierLink>(record, schemas).await {
-                        Some(link) if link.mandate == keys.mandate() => drop(present.identifiers.insert(token, link_digest(&link))),
-                        Some(_) => {}
-                        None => drop(present.identifiers.remove(&token)),
+                        Some(link) if link.mandate != keys.mandate() => {}
+                        Some(link) if is_erased(&link) => {
+                            present.identifiers.remove(&token);
+                            present.erased.insert(token);
+                        }
+                        link => {
+                            present.erased.remove(&token);
+                            match link {
+                                Some(link) => present.identifiers.insert(token, link_digest(&link)),
+                                None => present.identifiers.remove(&token),
+                            };
+                        }
                     }
                 }
             }
@@ -96,7 +109,7 @@ pub async fn read(log: &dyn Log, schemas: &Schemas, partitions: i32, keys: &Mand
 }
 
 /// What cannot be read counts as absent: the import then publishes it anew.
-async fn value<R: events::Record>(record: &Record, schemas: &Schemas) -> Option<R> {
+pub async fn value<R: events::Record>(record: &Record, schemas: &Schemas) -> Option<R> {
     record.value.as_ref()?;
     let read = schemas.decode::<R>(record).await;
     read.inspect_err(|error| tracing::warn!(partition = record.partition, offset = record.offset, %error, "passed over")).ok()

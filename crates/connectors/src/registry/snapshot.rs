@@ -9,13 +9,14 @@ use super::present::Present;
 use crate::intake::{self, ADDRESS_CHARS_MAX, CODE_CHARS_MAX, NotTaken, Refusal, RefusalCode};
 use crate::rejects::Rejects;
 use domain::limits::LINKS_MAX;
-use events::{GridEntry, IdentifierKind, IdentifierLink, Link, Millis, Token};
+use events::{GridEntry, Identifier, IdentifierKind, IdentifierLink, Link, Millis, Token};
 use keys::{KeysGone, MandateKeys};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-const NAME_CHARS_MAX: usize = 128;
+/// Longest name or phone as it was written, in characters.
+pub const NAME_CHARS_MAX: usize = 128;
 const GRID_COLUMNS: &[&str] = &["grid", "name", "community", "community_name", "subdistrict", "division", "workers"];
 const HOUSEHOLD_COLUMNS: &[&str] = &["household", "grid", "address", "contact_name", "contact_phone"];
 const RESIDENT_COLUMNS: &[&str] = &["resident", "household", "name", "resident_id", "phones", "plates"];
@@ -46,6 +47,8 @@ pub struct Snapshot {
     pairs: Vec<(Token, Arc<str>)>,
     /// Rows read and rejected, of grids, households and residents.
     pub rows: [(u64, u64); 3],
+    /// Rows of which something was left out, since a person had it erased.
+    pub erased: u64,
     /// Files of rejected rows.
     pub rejects: Vec<std::path::PathBuf>,
 }
@@ -155,7 +158,7 @@ impl Reading<'_> {
         if id.starts_with('~') {
             return Err(Refusal::bad_value("household", "must not begin with ~").into());
         }
-        let read = self.read_household(cells);
+        let read = self.read_household(&id, cells);
         let id = self.code(&id);
         if self.snapshot.households.contains_key(&id) {
             return read.and(Err(Refusal::at(RefusalCode::Duplicate, "household", "a row before this one has it").into()));
@@ -177,28 +180,35 @@ impl Reading<'_> {
         }
     }
 
-    fn read_household(&mut self, cells: &[String]) -> Result<(Household, Option<Token>), NotTaken> {
+    fn read_household(&mut self, id: &str, cells: &[String]) -> Result<(Household, Option<Token>), NotTaken> {
         let grid = required(cells, 1, "grid")?;
-        let address = text(cells, 2, "address", ADDRESS_CHARS_MAX)?;
+        let mut address = text(cells, 2, "address", ADDRESS_CHARS_MAX)?;
         let name = text(cells, 3, "contact_name", NAME_CHARS_MAX)?;
         let phone = text(cells, 4, "contact_phone", NAME_CHARS_MAX)?;
+        let mut contact = contact_text(name.as_deref(), phone.as_deref());
         let grid = self.code(&grid);
         if !self.snapshot.grids.contains_key(&grid) && !self.snapshot.kept_grids.contains(&grid) {
             return Err(Refusal::at(RefusalCode::UnknownGrid, "grid", "no good row of the grids has it").into());
         }
+        let erased = &self.present.erased;
+        let left_out = (
+            address.is_some() && erased.has_field("address", id, self.keys)?,
+            contact.is_some() && (erased.has_field("contact", id, self.keys)? || erased.has_phone(phone.as_deref(), self.keys)?),
+        );
+        self.snapshot.erased += u64::from(left_out.0 || left_out.1);
+        address = address.filter(|_| !left_out.0);
+        contact = contact.filter(|_| !left_out.1);
         let token = match &address {
             Some(address) => intake::address(&grid, address, "address", self.keys)?,
             None => None,
         };
-        let known = name.is_some() || phone.is_some();
-        let contact = known.then(|| serde_json::json!({"name": name, "phone": phone}).to_string());
         Ok((Household { grid, address, contact }, token.map(|identifier| identifier.token)))
     }
 
     fn resident(&mut self, cells: &[String]) -> Result<(), NotTaken> {
         required(cells, 0, "resident")?;
         let household = required(cells, 1, "household")?;
-        let mut tokens = Vec::new();
+        let mut identifiers = Vec::new();
         let lists = [
             (3, "resident_id", IdentifierKind::ResidentId),
             (4, "phones", IdentifierKind::Phone),
@@ -213,7 +223,7 @@ impl Reading<'_> {
                 return Err(Refusal::bad_value(column, "expected one").into());
             }
             for part in parts {
-                tokens.push(intake::token(kind, part, column, self.keys)?.token);
+                identifiers.push(intake::token(kind, part, column, self.keys)?);
             }
         }
         let known = self.snapshot.households.get_key_value(household.as_str()).map(|(id, _)| id);
@@ -221,9 +231,22 @@ impl Reading<'_> {
         let Some(id) = known.cloned() else {
             return Err(Refusal::at(RefusalCode::UnknownHousehold, "household", "no good row of the households has it").into());
         };
-        self.snapshot.pairs.extend(tokens.into_iter().map(|token| (token, Arc::clone(&id))));
+        let is_erased = |identifier: &&Identifier| self.present.erased.has(identifier.token);
+        if let Some(strongest) = identifiers.iter().filter(is_erased).map(|identifier| identifier.kind).min() {
+            self.snapshot.erased += 1;
+            // A paper is one person's: with it the whole row is. A phone or a car may be others' too.
+            let whole = strongest <= IdentifierKind::Permit;
+            identifiers.retain(|identifier| !whole && !is_erased(&identifier));
+        }
+        self.snapshot.pairs.extend(identifiers.into_iter().map(|identifier| (identifier.token, Arc::clone(&id))));
         Ok(())
     }
+}
+
+/// What is sealed as a household's contact; none where nothing is known.
+pub fn contact_text(name: Option<&str>, phone: Option<&str>) -> Option<String> {
+    let known = name.is_some() || phone.is_some();
+    known.then(|| serde_json::json!({"name": name, "phone": phone}).to_string())
 }
 
 fn grid_entry(cells: &[String]) -> Result<GridEntry, Refusal> {

@@ -89,6 +89,8 @@ async fn send(
 ) {
     metrics::gauge!("oneknock_inbox_streams").increment(1.0);
     let mut mandates = app.mandates_mark(now());
+    // Whoever was away may hold what is over by now; whoever begins holds nothing.
+    let mut forgotten = if start.resumed { vec![] } else { app.to_forget(now()) };
     let ended = async {
         let hello = Event::default().retry(COME_BACK).comment("from here on");
         sender.send(Ok(hello)).await.map_err(|_| ())?;
@@ -112,6 +114,12 @@ async fn send(
                 next_sequence += changes.len() as u64;
                 tell(&app, &viewer, &changes, &mut cursor, &sender).await?;
             }
+            let forget = app.to_forget(now());
+            for one in forget.iter().filter(|one| !forgotten.contains(*one)) {
+                let event = Event::default().event("forget").data(serde_json::json!(one).to_string());
+                sender.send(Ok(event)).await.map_err(|_| ())?;
+            }
+            forgotten = forget;
             let mark = app.mandates_mark(now());
             if mark != mandates {
                 let event = Event::default().event("mandates").data(serde_json::json!(mark).to_string());

@@ -87,7 +87,7 @@ pub(super) async fn list(
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let tasks = app.answer(&viewer, "list", Depth::Address, &items).await?;
-    let body = json!({"tasks": tasks, "next": next, "last": last.text(), "mandates": mandates});
+    let body = json!({"tasks": tasks, "next": next, "last": last.text(), "mandates": mandates, "forget": app.to_forget(now())});
     Ok(([(header::ETAG, tag)], Json(body)).into_response())
 }
 

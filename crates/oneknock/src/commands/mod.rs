@@ -10,3 +10,4 @@ pub mod page;
 pub mod policy;
 pub mod registry;
 pub mod run;
+pub mod signed;

@@ -14,3 +14,16 @@ pub fn framed(chinese: &str, english: &str, body: &str) -> String {
 pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
+
+/// Rows of a table: in Chinese, in English, and what.
+pub fn table(rows: &[(&str, &str, String)]) -> String {
+    let row =
+        |(chinese, english, what): &(&str, &str, String)| format!("<tr><th>{chinese} {english}</th><td>{}</td></tr>\n", escaped(what));
+    format!("<table>\n{}</table>\n", rows.iter().map(row).collect::<String>())
+}
+
+/// Below what stands beside a signed file.
+pub fn what_counts(signature: &str) -> String {
+    let text = "有效的是旁边签名的 JSON 文件。 · The signed JSON file beside this page is what counts.";
+    format!("<p>{text}<br><small>{}</small></p>", escaped(signature))
+}

@@ -1,23 +1,20 @@
 //! The certificate of a mandate's end: what was accepted, what was destroyed, when and by whom, signed by the site's key of signed notes.
 //!
-//! `certificates/ID.json` beside oneknock.toml is JSON; its last line, `signature`, signs the text without that line, byte for byte.
+//! It is `certificates/ID.json` beside oneknock.toml, and a page.
 
 use super::drain::Drained;
 use super::samples::Counts;
-use crate::commands::page::{escaped, framed};
+use crate::commands::page::{self, escaped, framed};
+use crate::commands::signed::Kind;
 use crate::config::{self, Config};
 use crate::failure::Failure;
-use ::audit::{Signer, Verifier};
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// In a signed note's first line, behind `oneknock/`.
-const NAME: &str = "certificate";
-/// What stands around the signature at the file's end.
-const SIGNATURE: (&str, &str) = (",\n  \"signature\": \"", "\"\n}\n");
+/// The file.
+const CERTIFICATE: Kind = Kind { note: "certificate", folder: "certificates", command: "oneknock mandate end" };
 
 /// What no end of a mandate reaches, in English and Chinese.
 pub const LIMITS: [(&str, &str); 4] = [
@@ -26,8 +23,8 @@ pub const LIMITS: [(&str, &str); 4] = [
         "在别处复制的密钥或密钥目录，须在当地销毁。",
     ),
     (
-        "What workers have read or written down, and a task left open on a phone until its list is loaded anew.",
-        "网格员已经看到或抄下的内容，以及手机上已打开、尚未重新载入的任务。",
+        "What workers have read or written down, and what a phone without a network holds until it has one again.",
+        "网格员已经看到或抄下的内容，以及没有网络的手机在重新联网之前所保存的内容。",
     ),
     ("Running processes let go of the keys within a quarter of a minute after this.", "运行中的进程在此后十五秒内放弃密钥。"),
     ("Events are counted over the last 28 days.", "事件只统计最近 28 天。"),
@@ -100,14 +97,7 @@ pub struct Destroyed {
 impl Certificate {
     /// Signs it and writes both files, durably.
     pub fn write(&self, config: &Config) -> Result<PathBuf, Failure> {
-        let text = serde_json::to_string_pretty(self)?;
-        let signature = Signer::open(&config.keys_dir)?.signature(NAME, &text)?;
-        let body = text.strip_suffix("\n}").context("a certificate is an object")?;
-        let file = path(config, &self.mandate, "json");
-        keys::files::create_directory(&config.dir().join("certificates"))?;
-        keys::files::replace(&path(config, &self.mandate, "html"), self.page(&signature).as_bytes())?;
-        keys::files::replace(&file, format!("{body}{}{signature}{}", SIGNATURE.0, SIGNATURE.1).as_bytes())?;
-        Ok(file)
+        CERTIFICATE.write(config, &self.mandate, self, |signature| self.page(signature))
     }
 
     /// The certificate of a mandate and the file's text; none where there is none.
@@ -115,22 +105,7 @@ impl Certificate {
     /// # Errors
     /// It was altered, or signed by another site.
     pub fn read(config: &Config, id: &str) -> Result<Option<(Certificate, String)>, Failure> {
-        let file = path(config, id, "json");
-        let text = match std::fs::read_to_string(&file) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() != ErrorKind::InvalidData => return Err(Failure::file(&file, format!("cannot be read: {error}"))),
-            text => text,
-        };
-        let altered =
-            || anyhow!("{}: altered, or not signed by this site: put back the file that `oneknock mandate end` wrote", file.display());
-        let text = text.map_err(|_| altered())?;
-        let parts = text.rsplit_once(SIGNATURE.0).and_then(|(body, rest)| Some((body, rest.strip_suffix(SIGNATURE.1)?)));
-        let (body, signature) = parts.ok_or_else(altered)?;
-        let signed = format!("{body}\n}}");
-        Verifier::of_site(&config.keys_dir)?.signed(NAME, &signed, signature).map_err(|_| altered())?;
-        let certificate: Certificate = serde_json::from_str(&signed).with_context(|| file.display().to_string())?;
-        // One mandate's certificate is not another's.
-        if certificate.mandate == id { Ok(Some((certificate, text))) } else { Err(altered().into()) }
+        CERTIFICATE.read(config, id, |certificate: &Certificate| &certificate.mandate)
     }
 
     /// What it says, line by line: in Chinese, in English, and what.
@@ -170,34 +145,15 @@ impl Certificate {
 
     /// For people, in Chinese and English.
     fn page(&self, signature: &str) -> String {
-        let mut body = "<table>\n".to_owned();
-        for (chinese, english, what) in self.rows() {
-            let _ = writeln!(body, "<tr><th>{chinese} {english}</th><td>{}</td></tr>", escaped(&what));
-        }
-        body.push_str("</table>\n<h2>本次终止够不到的 · What this does not reach</h2>\n<ul>\n");
+        let mut body = page::table(&self.rows());
+        body.push_str("<h2>本次终止够不到的 · What this does not reach</h2>\n<ul>\n");
         for limit in &self.limits {
             let chinese = LIMITS.iter().find(|(english, _)| english == limit).map_or("", |(_, chinese)| chinese);
             let _ = writeln!(body, "<li>{chinese} {}</li>", escaped(limit));
         }
-        let _ = writeln!(
-            body,
-            "</ul>\n<p>有效的是旁边签名的 JSON 文件。 · The signed JSON file beside this page is what counts.<br><small>{}</small></p>",
-            escaped(signature)
-        );
+        let _ = writeln!(body, "</ul>\n{}", page::what_counts(signature));
         framed("授权书终止证明", "Certificate of a mandate's end", &body)
     }
-}
-
-fn path(config: &Config, id: &str, kind: &str) -> PathBuf {
-    // An id may hold what no file's name should.
-    let name: String = id
-        .bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
-            byte => format!("%{byte:02X}"),
-        })
-        .collect();
-    config.dir().join("certificates").join(format!("{name}.{kind}"))
 }
 
 /// `oneknock mandate certificate ID`: prints it, if it is as it was written.
