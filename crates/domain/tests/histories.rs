@@ -223,7 +223,7 @@ impl World {
         let id = Fixed16(token(event).0);
         let holds = |task: &Task| task.stays.iter().any(|stay| stay.signals.iter().any(|signal| signal.event_id == id));
         let (place, task) = self.households.iter().find(|(_, task)| holds(task)).unwrap();
-        let travellers = task.stays.iter().filter(|stay| stay.left_at.is_none()).map(|stay| stay.traveller.clone()).collect();
+        let travellers = task.stays.iter().filter(|stay| stay.left_at.is_none()).map(|stay| stay.traveller).collect();
         self.actions += 1;
         let register = Some(Registration { household: household.into(), travellers });
         let action =
@@ -243,7 +243,7 @@ impl World {
                 self.sightings.insert(sighting.event, sighting.clone());
                 let newest = self.newest(sighting.event);
                 assert_eq!(newest.code, *code, "{}", sighting.event);
-                let task_id = newest.task_id.clone();
+                let task_id = newest.task_id;
                 let of_task = self.households.iter().find(|(_, task)| Some(&task.task_id) == task_id.as_ref());
                 if let (Some((household, _)), Some(task_id)) = (of_task, task_id) {
                     self.tasks.insert(sighting.event, (household.clone(), task_id));

@@ -143,7 +143,7 @@ fn a_zone_that_falls_takes_what_is_answered_again_out_of_what_is_shown() {
 fn a_zone_changes_priority_and_due_time_of_what_is_open_and_only_to_earlier() {
     let mut world = World::new(CALM);
     world.seen(1, Some("330106"), day(0.0));
-    let (version, opened) = (world.task.version, world.task.task_id.clone());
+    let (version, opened) = (world.task.version, world.task.task_id);
     assert_eq!(world.task.due_at, Some(Millis(day(0.0).0 + 24 * HOUR_MS)));
 
     world.policy(HIGH, day(0.5));

@@ -130,7 +130,7 @@ async fn an_episode_that_ended_in_the_same_record_is_told_too() {
     let mut stream = Stream::open(&site, W1, "", None).await;
     let opened = first.opened_at.unwrap();
     let before = Before {
-        task_id: first.task_id.clone(),
+        task_id: first.task_id,
         episode: 1,
         grid: Some("g1".into()),
         state: TaskState::Done,

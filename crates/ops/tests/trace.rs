@@ -149,11 +149,11 @@ fn screened_then_seen(zones: &Policy) -> Task {
         let entry = Some(Entry { version: 1, grid: "g" });
         let context = Context { now, clock: Clock::Wall, policy: zones, mandate: Some(&mandate), entry, grids: &grids, settled: true };
         household::apply(&mut task, input, &context);
-        task.task_id.clone()
+        task.task_id
     };
     let traveller = traveller_id(&event().identifiers, None).unwrap();
     let arrival = |signal| Arrival {
-        traveller: traveller.clone(),
+        traveller,
         version: 1,
         message: ArrivalMessage::Here(Here { declared: None, signals: vec![signal], pushed_out: vec![], covers: vec![] }),
     };

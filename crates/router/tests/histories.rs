@@ -313,8 +313,8 @@ impl World {
         let id = Fixed16(token(event).0);
         let holds = |task: &&Task| task.stays.iter().any(|stay| stay.signals.iter().any(|signal| signal.event_id == id));
         let task = self.tasks.values().find(holds).ok_or("nobody holds the event")?;
-        let travellers = task.stays.iter().filter(|stay| stay.left_at.is_none()).map(|stay| stay.traveller.clone()).collect();
-        let (place, task_id) = (task.household.clone(), task.task_id.clone());
+        let travellers = task.stays.iter().filter(|stay| stay.left_at.is_none()).map(|stay| stay.traveller).collect();
+        let (place, task_id) = (task.household.clone(), task.task_id);
         self.actions += 1;
         let action_id = Text::new(format!("action-{}", self.actions));
         let register = Some(Registration { household: household.into(), travellers });
@@ -345,7 +345,7 @@ impl World {
                 if newest.code != *code {
                     return Err(format!("{} is {}, not {code}", sighting.event, newest.code));
                 }
-                if let Some(task_id) = newest.task_id.clone() {
+                if let Some(task_id) = newest.task_id {
                     self.until("its task", |world| world.tasks.values().any(|task| task.task_id == task_id)).await?;
                     let (household, _) = self.tasks.iter().find(|(_, task)| task.task_id == task_id).unwrap();
                     self.first_tasks.insert(sighting.event, (household.clone(), task_id));

@@ -194,7 +194,7 @@ fn decisions(truth: &Truth, seen: &Seen, findings: &mut Findings) -> BTreeMap<St
             findings.restated.push(against(other));
         }
         if first.code == Code::Opened {
-            *opened.entry(first.task_id.clone().unwrap_or_default().to_string()).or_default() += 1;
+            *opened.entry(first.task_id.unwrap_or_default().to_string()).or_default() += 1;
         }
     }
     findings.undecided.extend(truth.accepted.keys().filter(|event| !said.contains_key(*event)).cloned());

@@ -78,7 +78,7 @@ fn main() -> anyhow::Result<ExitCode> {
                 report.events += 1;
                 unshared.see(*at, event, truth);
             }
-            Seen::Task(_, _, Some(task)) if task.state == TaskState::Open => drop(visits.insert(task.task_id.clone())),
+            Seen::Task(_, _, Some(task)) if task.state == TaskState::Open => drop(visits.insert(task.task_id)),
             Seen::Rest(at) => eprintln!("{}: {} events, {} visits", testkit::sim::shrink::moment(*at), report.events, visits.len()),
             _ => {}
         }
