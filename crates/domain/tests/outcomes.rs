@@ -6,7 +6,7 @@ use domain::Clock;
 use domain::household::Input;
 use events::time::{DAY_MS, HOUR_MS};
 use events::*;
-use testkit::house::{House, day};
+use testkit::house::{House, day, signal};
 
 use ActionKind::{Claim, HandBack, Note, Release};
 use Outcome::*;
@@ -435,4 +435,26 @@ fn what_is_shown_is_what_is_kept_also_where_a_signal_was_pushed_out_and_nothing_
     kept.sort();
     shown.sort();
     assert_eq!(shown, kept);
+}
+
+/// The one that opened is answered by a screening that was on its way, or let go: what had come along with its traveller makes the episode
+/// from now on, as if it had arrived alone.
+#[test]
+fn what_came_along_and_is_left_alone_makes_the_episode() {
+    let cover = Cover { at: day(1.0), until: day(15.0), level: Level::Low };
+    for answered in [true, false] {
+        let mut house = House::new("A");
+        assert_eq!(house.passes("t", 1, 0.0), Some(Code::Opened));
+        house.now = day(3.0);
+        let came = Signal { code: Some(Code::Covered), late: Some(false), ..signal(SourceKind::Checkpoint, 2, day(2.5)) };
+        assert_eq!(house.arrives("u", came), Some(Code::Joined));
+        assert_eq!(house.task.start, Some(day(0.0)), "what comes along does not enter");
+        if answered {
+            house.here("t", 1, Here { declared: None, signals: vec![], pushed_out: vec![], covers: vec![cover.clone()] });
+        } else {
+            house.lets_go("t");
+        }
+        assert_eq!((house.task.state, house.task.start, house.task.end), (TaskState::Open, Some(day(2.5)), Some(day(16.5))));
+        assert_eq!(house.passes("v", 3, 15.0), Some(Code::Joined));
+    }
 }

@@ -121,6 +121,10 @@ impl Household<'_> {
         self.task.state = state;
         self.shown = Shown::Anew;
         if stands {
+            // As if it had arrived alone: where all that is left came along, the episode is now its own.
+            if evidence.iter().all(|at| self.signal(*at).came_along) {
+                evidence.iter().for_each(|&(stay, at)| self.task.stays[stay].signals[at].came_along = false);
+            }
             return self.move_start();
         }
         self.end(TaskState::Withdrawn);
