@@ -127,6 +127,18 @@ impl World {
         self.publish(MANDATES, "m", &given::signed(mandate)).await;
     }
 
+    /// Until the router has read it: then a household is judged by it, and what comes later meets no other.
+    async fn judged_by_mandate(&mut self, version: i64) -> Result<(), String> {
+        let end = Instant::now() + PATIENCE;
+        while !self.tasks.values().any(|task| task.judged_by.mandate == version) {
+            self.look().await;
+            if Instant::now() > end {
+                return Err("no household is judged by the new mandate".into());
+            }
+        }
+        Ok(())
+    }
+
     /// Reads what there is, until something comes or a moment has passed.
     async fn look(&mut self) {
         let Ok(batch) = tokio::time::timeout(Duration::from_millis(50), self.reader.next()).await else { return };
@@ -384,7 +396,10 @@ impl World {
                 };
                 self.until(&format!("open {grids:?}, now {:?}", open(self)), |world| open(world) == *grids).await?;
             }
-            Step::MandateEnds(day) => self.mandate(Some(*day)).await,
+            Step::MandateEnds(day) => {
+                self.mandate(Some(*day)).await;
+                self.judged_by_mandate(2).await?;
+            }
         }
         Ok(())
     }
