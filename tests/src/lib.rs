@@ -1,10 +1,11 @@
-//! End-to-end tests, and the two long checks behind `cargo xtask kill` and `cargo xtask latency`: here is what they share.
+//! End-to-end tests, and the long checks behind `cargo xtask`: here is what they share.
 //! All of it works from the outside, on the real binary.
 
 pub mod canaries;
 pub mod core_speed;
 pub mod drain;
 pub mod end;
+pub mod figures;
 pub mod flip;
 pub mod kill;
 pub mod latency;

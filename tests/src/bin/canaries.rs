@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use oneknock_tests::canaries::{self, Options, Report};
+use oneknock_tests::figures;
 use oneknock_tests::log_choice::LogKind;
 use std::process::ExitCode;
 use testkit::site::{PROGRAM, PROGRAM_THAT_LEAKS};
@@ -38,15 +39,12 @@ async fn main() -> anyhow::Result<ExitCode> {
         Some(log) => vec![(log, count)],
         None => vec![(LogKind::Kafka, (count / KAFKA_SHARE).max(100)), (LogKind::Embedded, count)],
     };
-    let mut passes = true;
+    let mut ended = ExitCode::SUCCESS;
     for (log, count) in on {
         let report: Report = canaries::run(&Options { log, count, seed, program }, |line| eprintln!("{}: {line}", log.as_str())).await?;
-        passes &= report.passes();
-        if json {
-            println!("{}", serde_json::to_string(&report)?);
-        } else {
-            println!("{report}");
+        if figures::tell(&report, report.passes(), json)? != ExitCode::SUCCESS {
+            ended = ExitCode::FAILURE;
         }
     }
-    Ok(if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(ended)
 }

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use oneknock_tests::end;
+use oneknock_tests::figures;
 use std::process::ExitCode;
 
 /// Ends a mandate and tries to open every sealed value in every file that is left; exits 1 when one opens, or when it took too long.
@@ -23,10 +24,5 @@ struct Cli {
 async fn main() -> anyhow::Result<ExitCode> {
     let Cli { values, null_control, json } = Cli::parse();
     let report = end::run(values, null_control).await?;
-    if json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(figures::tell(&report, report.passes(), json)?)
 }

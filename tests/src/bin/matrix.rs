@@ -1,6 +1,7 @@
 //! `matrix`: see `oneknock_tests::matrix`. Run it through `cargo xtask matrix`, which builds what it needs.
 
 use clap::Parser;
+use oneknock_tests::figures;
 use oneknock_tests::matrix::{Matrix, Rule};
 use std::process::ExitCode;
 
@@ -26,10 +27,5 @@ struct Cli {
 async fn main() -> anyhow::Result<ExitCode> {
     let Cli { requests, seed, leave_out, json } = Cli::parse();
     let report = Matrix::start().await?.run(requests, seed, leave_out).await?;
-    if json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(figures::tell(&report, report.passes(), json)?)
 }

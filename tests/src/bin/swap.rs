@@ -1,6 +1,7 @@
 //! `swap`: see `oneknock_tests::swap`. Run it through `cargo xtask swap`, which builds what it needs.
 
 use clap::Parser;
+use oneknock_tests::figures;
 use oneknock_tests::swap::{Planted, Swapper};
 use std::process::ExitCode;
 
@@ -29,10 +30,5 @@ struct Cli {
 fn main() -> anyhow::Result<ExitCode> {
     let Cli { pairs, seed, null_control, json } = Cli::parse();
     let report = Swapper::new()?.run(seed, pairs, null_control, |done| eprintln!("{done} of {pairs} pairs"))?;
-    if json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(figures::tell(&report, report.passes(), json)?)
 }

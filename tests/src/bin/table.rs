@@ -1,6 +1,7 @@
 //! `table`: see `oneknock_tests::table_load`. Run it through `cargo xtask table`, which builds what it needs.
 
 use clap::{Parser, Subcommand};
+use oneknock_tests::figures;
 use oneknock_tests::table_load::{self, Kept};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,10 +45,5 @@ async fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let report = table_load::run(kept, entries, flawed, |line| eprintln!("{line}")).await?;
-    if json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(figures::tell(&report, report.passes(), json)?)
 }

@@ -1,6 +1,7 @@
 //! `tamper`: see `oneknock_tests::tamper`. Run it through `cargo xtask tamper`, which builds what it needs.
 
 use clap::Parser;
+use oneknock_tests::figures;
 use oneknock_tests::tamper;
 use std::process::ExitCode;
 
@@ -26,10 +27,5 @@ struct Cli {
 async fn main() -> anyhow::Result<ExitCode> {
     let Cli { count, seed, null_control, json } = Cli::parse();
     let report = tamper::run(count, seed, null_control).await?;
-    if json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(figures::tell(&report, report.passes(), json)?)
 }
