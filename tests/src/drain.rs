@@ -1,21 +1,13 @@
 //! `cargo xtask bench`: how fast, and for how much CPU, the router drains a backlog of events from one local Kafka node through both of
 //! its loops. The router is the real binary in a process of its own; events, registry and mandate are appended as connectors would.
 
+use crate::backlog::{Backlog, Options, PARTITIONS};
 use crate::pass_through;
 use crate::process::{cpu_seconds, peak_mib};
 use anyhow::{Context, Result, ensure};
 use eventlog::kafka::{Kafka as KafkaLog, KafkaConfig};
 use eventlog::{Append, Log};
-use events::topics::{
-    ACTIONS, ARRIVALS, CHECKPOINT, DECISIONS, GRIDS, HIGHWAY, HOUSEHOLDS, IDENTIFIERS, RETURNS, TASKS, TELECOM, TRAVELLERS, household_key,
-    partition_of,
-};
-use events::{
-    CheckpointPassage, Codec, Direction, EventId, GridEntry, HighwayEntrance, HouseholdEntry, Identifier, IdentifierKind, IdentifierLink,
-    Link, Millis, Record, Token, cloudevents, ids,
-};
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
+use events::topics::{ACTIONS, ARRIVALS, CHECKPOINT, DECISIONS, HIGHWAY, RETURNS, TASKS, TELECOM, TRAVELLERS};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,23 +17,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::kafka::{Compiler, Kafka, Options as KafkaOptions};
 
-const PARTITIONS: i32 = 12;
-const MANDATE: &str = "demo-mandate";
+/// Records in one append.
+const APPEND_RECORDS: usize = 10_000;
 /// CPU seconds of the router per million events that are the first mark.
 const MARK: f64 = 8.0;
-
-/// What is drained.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Events in the backlog.
-    pub events: u64,
-    /// Travellers: two thirds people, one third cars.
-    pub travellers: u64,
-    /// Households that they belong to.
-    pub households: u64,
-    /// Of the draws.
-    pub seed: u64,
-}
 
 /// What it took.
 #[derive(Debug, Serialize)]
@@ -105,7 +84,7 @@ impl fmt::Display for Report {
 /// # Errors
 /// Kafka is not set up, the binary is missing, or the backlog is not drained in 20 minutes.
 pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<Report> {
-    let Options { events, travellers, households, seed } = options;
+    let Options { events, travellers, households, .. } = options;
     let kafka_options = KafkaOptions { heap_mib: 1024, compiler: Compiler::Optimising, ..KafkaOptions::new(1) };
     let kafka = tokio::task::spawn_blocking(move || Kafka::start_with(kafka_options)).await??;
     let broker = *kafka.pids().first().context("Kafka has no node")?;
@@ -114,31 +93,16 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<Report> 
     let config = KafkaConfig { bootstrap: kafka.bootstrap.clone(), properties: Default::default() };
     let log: Arc<dyn Log> = tokio::task::spawn_blocking(move || KafkaLog::connect(&config)).await??;
     log.create_topics(&eventlog::site_topics(PARTITIONS)).await?;
-    let mut load = Load {
-        log: log.clone(),
-        codec: Codec::built_in(),
-        random: SmallRng::seed_from_u64(seed),
-        travellers,
-        households,
-        sent: 0,
-        waiting: vec![],
-    };
+    let mut backlog = Backlog::new(options);
     say("publishing the registry");
-    load.registry().await?;
+    append(&log, backlog.registry().map(Ok)).await?;
     say("half of the travellers are seen before");
     let mut router = start(&site)?;
-    for traveller in (0..travellers).step_by(2) {
-        load.event(traveller).await?;
-    }
-    load.flush().await?;
+    append(&log, backlog.seen_before()).await?;
     drained(&log, &mut router).await?;
     stop(&mut router).await?;
     say("appending the backlog");
-    for _ in 0..events {
-        let traveller = load.random.random_range(0..travellers);
-        load.event(traveller).await?;
-    }
-    load.flush().await?;
+    append(&log, backlog.events()).await?;
     say("draining");
     let appended_before = appended(&log).await?;
     let (before, began) = (cpu_seconds(broker)?, Instant::now());
@@ -166,7 +130,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<Report> 
         broker_cpu_seconds_per_million: broker_cpu / millions,
         router_peak_mib,
         records_per_event,
-        ledger_closed: ledger["closed"] == true && ledger["accepted"] == events + travellers.div_ceil(2),
+        ledger_closed: ledger["closed"] == true && ledger["accepted"] == events + backlog.seen_before_count(),
         pass_through_cpu_seconds_per_million: pass_through,
         mark: MARK,
     })
@@ -244,120 +208,10 @@ async fn appended(log: &Arc<dyn Log>) -> Result<BTreeMap<&'static str, i64>> {
     Ok(records)
 }
 
-/// Appends what connectors would.
-struct Load {
-    log: Arc<dyn Log>,
-    codec: Codec,
-    random: SmallRng,
-    travellers: u64,
-    households: u64,
-    sent: u64,
-    waiting: Vec<Append>,
-}
-
-fn token(kind: IdentifierKind, number: u64) -> Identifier {
-    let (first, second) = (ids::digest64(&[kind.as_str().as_bytes(), &number.to_be_bytes()]), ids::digest64(&[&number.to_be_bytes()]));
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&first.to_be_bytes());
-    bytes[8..].copy_from_slice(&second.to_be_bytes());
-    Identifier { kind, token: Token(bytes) }
-}
-
-impl Load {
-    async fn push<R: Record>(&mut self, topic: &'static str, key: &str, record: &R, headers: cloudevents::Headers) -> Result<()> {
-        let partition = partition_of(key.as_bytes(), PARTITIONS);
-        let append =
-            Append { topic: topic.into(), partition, key: key.to_owned().into(), value: Some(self.codec.encode(record).into()), headers };
-        self.waiting.push(append);
-        if self.waiting.len() >= 10_000 { self.flush().await } else { Ok(()) }
+async fn append(log: &Arc<dyn Log>, records: impl Iterator<Item = Result<Append>>) -> Result<()> {
+    let mut records = records.peekable();
+    while records.peek().is_some() {
+        log.append(records.by_ref().take(APPEND_RECORDS).collect::<Result<_>>()?).await?;
     }
-
-    async fn flush(&mut self) -> Result<()> {
-        self.log.append(std::mem::take(&mut self.waiting)).await?;
-        Ok(())
-    }
-
-    async fn registry(&mut self) -> Result<()> {
-        for grid in 0..200 {
-            let entry = GridEntry {
-                name: format!("grid {grid}"),
-                community: "330106001001".into(),
-                community_name: "community".into(),
-                subdistrict: "330106001".into(),
-                division: "330106".into(),
-                workers: 2,
-                published_at: Millis(1),
-            };
-            self.push(GRIDS, &format!("g{grid}"), &entry, cloudevents::Headers::new()).await?;
-        }
-        for household in 0..self.households {
-            let entry = HouseholdEntry { version: 1, grid: format!("g{}", household % 200), address: None, contact: None };
-            self.push(HOUSEHOLDS, &household_key(MANDATE, &format!("h{household:06}")), &entry, cloudevents::Headers::new()).await?;
-        }
-        for traveller in 0..self.travellers {
-            let household = traveller % self.households;
-            for identifier in self.identifiers(traveller) {
-                let links = vec![Link { household: format!("h{household:06}"), grid: format!("g{}", household % 200) }];
-                let link = IdentifierLink { mandate: MANDATE.into(), links, common: false };
-                self.push(IDENTIFIERS, &identifier.token.to_string(), &link, cloudevents::Headers::new()).await?;
-            }
-        }
-        self.flush().await
-    }
-
-    /// Every third is a car.
-    fn identifiers(&self, traveller: u64) -> Vec<Identifier> {
-        match traveller % 3 {
-            2 => vec![token(IdentifierKind::Plate, traveller)],
-            _ => vec![token(IdentifierKind::ResidentId, traveller), token(IdentifierKind::Phone, traveller)],
-        }
-    }
-
-    async fn event(&mut self, traveller: u64) -> Result<()> {
-        self.sent += 1;
-        let identifiers = self.identifiers(traveller);
-        let key = identifiers[0].token.to_string();
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&ids::digest64(&[&self.sent.to_be_bytes()]).to_be_bytes());
-        id[8..].copy_from_slice(&self.sent.to_be_bytes());
-        let now = i64::try_from(std::time::UNIX_EPOCH.elapsed()?.as_millis())?;
-        let (event_id, received_at) = (EventId(id), Millis(now));
-        let observed_at = Millis(now - self.random.random_range(0..3_600_000));
-        let (mandate, source_ref, origin_division) = (MANDATE.into(), event_id.to_string().into(), Some("3301".into()));
-        if traveller % 3 == 2 {
-            let headers = cloudevents::headers(event_id, "highway-authority", "HighwayEntrance", received_at, None);
-            let (source, station, vehicle_class) = ("highway-authority".into(), "G60-K12".into(), Some("car".into()));
-            let event = HighwayEntrance {
-                event_id,
-                mandate,
-                source,
-                source_ref,
-                observed_at,
-                received_at,
-                identifiers,
-                origin_division,
-                station,
-                direction: Direction::In,
-                vehicle_class,
-            };
-            return self.push(HIGHWAY, &key, &event, headers).await;
-        }
-        let headers = cloudevents::headers(event_id, "checkpoint-bureau", "CheckpointPassage", received_at, None);
-        let (source, checkpoint, party_size) = ("checkpoint-bureau".into(), "G60-118".into(), Some(1));
-        let event = CheckpointPassage {
-            event_id,
-            mandate,
-            source,
-            source_ref,
-            observed_at,
-            received_at,
-            identifiers,
-            origin_division,
-            checkpoint,
-            direction: Direction::In,
-            party_size,
-            destination: None,
-        };
-        self.push(CHECKPOINT, &key, &event, headers).await
-    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! End-to-end tests, and the long checks behind `cargo xtask`: here is what they share.
 //! All of it works from the outside, on the real binary.
 
+pub mod backlog;
 pub mod canaries;
 pub mod core_speed;
 pub mod drain;
@@ -10,6 +11,7 @@ pub mod flip;
 pub mod kill;
 pub mod latency;
 pub mod log_choice;
+pub mod loops_speed;
 pub mod matrix;
 pub mod pass_through;
 pub mod process;

@@ -368,11 +368,15 @@ impl<L: Logic> Owner<L> {
             let since = |input: usize, first: &Record| logic.since(inputs[input], first);
             let Some(input) = self.waiting.next(self.now, self.clock, since) else { return };
             let (topic, mut waiting) = (self.inputs[input], std::mem::take(&mut self.waiting));
-            let (given, mut records) = waiting.records(input);
-            let mut taken = 0;
-            let work = self.work(|logic, desk| taken = logic.apply(topic, &mut records, desk).min(given));
-            drop(records);
-            let offset = waiting.pass(input, taken);
+            let step = waiting.step(input);
+            let (given, mut taken) = (step.len(), 0);
+            let work = self.work(|logic, desk| {
+                desk.expect(given);
+                taken = logic.apply(topic, &mut step.iter().copied(), desk).min(given);
+            });
+            let applied = waiting::applied(&step, taken);
+            drop(step);
+            let offset = waiting.pass(input, applied);
             self.waiting = waiting;
             if work.wants_tables {
                 self.waits_for_tables = true;

@@ -11,14 +11,13 @@ use eventlog::owner::{Desk, Logic};
 use events::topics::{ACTIONS, ARRIVALS, HOUSEHOLDS, split_key};
 use events::{Action, Arrival, ArrivalMessage, Codec, CodecError, Here, Mandate, Millis, Policy, Return, ReturnMessage, Task, Text};
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The topics that it reads.
 pub const INPUTS: &[&str] = &[ARRIVALS, ACTIONS];
-/// So many households are decoded at once, where all are judged again.
-const OPENED_MAX: usize = 1024;
+/// So many households are looked at in one step where time changes them.
+const TIME_MAX: usize = 1024;
 /// Of all that a changed table concerns, so many are judged in a portion: fresh arrivals wait for no more. As many as change their
 /// record, and as many as are looked at, where few do. A portion at once, so that a small site is done, and then one at a tick: were it
 /// one behind another, whoever arrives would meet one at each of its appends.
@@ -77,15 +76,17 @@ impl Due {
     }
 }
 
-/// What a step works with: the tables, looked up once, and the households that it has decoded and changed, encoded once at its end.
+/// What a step works with: the tables, looked up once.
 struct Now {
     policy: Arc<Policy>,
     grids: Snapshot,
     mandates: HashMap<Text, Option<Arc<Mandate>>>,
-    opened: IndexMap<Arc<str>, Box<Opening>, RandomState>,
 }
 
+/// The household at hand. A step has one at a time, since what concerns one comes in one piece: it is decoded before the first input and
+/// encoded behind the last one.
 struct Opening {
+    key: Arc<str>,
     task: Task,
     /// What the registry says of it: version and grid.
     entry: Option<(i64, Arc<str>)>,
@@ -125,7 +126,7 @@ impl Households {
         self.codec = self.site.codec();
         self.out.write_with(self.codec.clone());
         let (policy, grids) = (self.site.policy(), Snapshot(self.site.grids()));
-        Now { policy, grids, mandates: HashMap::new(), opened: IndexMap::default() }
+        Now { policy, grids, mandates: HashMap::new() }
     }
 
     fn load(&self, key: &str, desk: &Desk<'_>) -> Option<Task> {
@@ -133,11 +134,8 @@ impl Households {
         task.inspect_err(|error| tracing::error!(%error, "a task's record cannot be read")).ok()
     }
 
-    /// Decodes a household, once a step; also answers whether this was the first time. None: the key is no household's.
-    fn open(&mut self, key: &str, now: &mut Now, desk: &Desk<'_>) -> Option<(usize, bool)> {
-        if let Some(at) = now.opened.get_index_of(key) {
-            return Some((at, false));
-        }
+    /// Decodes a household. None: the key is no household's.
+    fn open(&mut self, key: &str, now: &mut Now, desk: &Desk<'_>) -> Option<Opening> {
         let (mandate_id, household) = split_key(key)?;
         let task = self.load(key, desk).unwrap_or_else(|| household::new_task(mandate_id, household));
         if !now.mandates.contains_key(mandate_id) {
@@ -145,16 +143,14 @@ impl Households {
         }
         let mandate = now.mandates.get(mandate_id).cloned().flatten();
         let (entry, in_flight, spoken_of) = (self.site.entry(key), desk.is_in_flight(key), desk.is_spoken_of(key));
-        let opening = Box::new(Opening { task, entry, mandate, in_flight, spoken_of, changed: false, touched: false, says: false });
-        Some((now.opened.insert_full(Arc::from(key), opening).0, true))
+        let key = desk.key(key);
+        Some(Opening { key, task, entry, mandate, in_flight, spoken_of, changed: false, touched: false, says: false })
     }
 
     /// Applies one input to a household and sends what it says. What changed while nobody looked is judged first, so that no order of
     /// tables and inputs matters. Answers whether it was applied: a household takes so many signals at once and no more, until what it
     /// said of them is acknowledged; and lets nobody go before that, since of whoever has gone it says nothing any more.
-    fn apply_to(&mut self, key: &str, input: &Input<'_>, now: &mut Now, desk: &mut Desk<'_>) -> bool {
-        let Some((at, first)) = self.open(key, now, desk) else { return true };
-        let opening = &now.opened[at];
+    fn apply_to(&mut self, opening: &mut Opening, input: &Input<'_>, now: &Now, desk: &mut Desk<'_>) -> bool {
         let waits = match input {
             Input::Arrival(arrival) if household::lets_go(&opening.task, arrival) => opening.says || opening.spoken_of,
             Input::Arrival(_) => !opening.settled() && over(&opening.task) >= BATCH_SIGNALS_MAX,
@@ -164,18 +160,17 @@ impl Households {
             return false;
         }
         let is_new = opening.task.stays.is_empty() && opening.task.episode == 0;
-        if first && !is_new {
-            let outstanding = now.opened.get_index(at).is_some_and(|(key, _)| self.outstanding.comes_in(key));
-            self.apply_one(at, &Input::Tables, !outstanding, now, desk);
+        if !opening.touched && !is_new {
+            let outstanding = self.outstanding.comes_in(&opening.key);
+            self.apply_one(opening, &Input::Tables, !outstanding, now, desk);
         }
-        self.apply_one(at, input, false, now, desk);
-        now.opened[at].touched = true;
+        self.apply_one(opening, input, false, now, desk);
+        opening.touched = true;
         true
     }
 
     /// `if_outdated`: only if something that the household was judged by is newer.
-    fn apply_one(&mut self, at: usize, input: &Input<'_>, if_outdated: bool, now: &mut Now, desk: &mut Desk<'_>) {
-        let Some((key, opening)) = now.opened.get_index_mut(at) else { return };
+    fn apply_one(&mut self, opening: &mut Opening, input: &Input<'_>, if_outdated: bool, now: &Now, desk: &mut Desk<'_>) {
         let context = Context {
             now: Millis(desk.now),
             clock: self.site.clock,
@@ -189,29 +184,28 @@ impl Households {
             household::apply_into(&mut opening.task, input, &context, &mut self.effects);
             opening.changed |= self.effects.changed;
             opening.says |= !self.effects.decisions.is_empty();
-            say(&mut self.out, key, &mut self.effects, desk);
+            say(&mut self.out, &opening.key, &mut self.effects, desk);
         }
     }
 
-    /// Encodes what changed; a record with something unsent is written again when that is acknowledged.
-    fn close(&mut self, now: &mut Now, desk: &mut Desk<'_>) {
-        for (key, opening) in now.opened.drain(..) {
-            if let Some(at) = household::due(&opening.task, &now.policy, self.site.clock) {
-                // What could not be done is not asked for again at once.
-                self.due.at(&key, at.0.max(desk.now + 1));
-            }
-            if opening.says {
-                desk.speak_of(&key);
-            }
-            if !opening.changed {
-                continue;
-            }
-            self.buffer.clear();
-            self.codec.encode_into(&opening.task, &mut self.buffer);
-            desk.put(&key, bytes::Bytes::copy_from_slice(&self.buffer));
-            if household::has_unsent(&opening.task) {
-                desk.await_delivery(&key, 0);
-            }
+    /// Encodes it if it has changed; a record with something unsent is written again when that is acknowledged.
+    fn close(&mut self, opening: Opening, now: &Now, desk: &mut Desk<'_>) {
+        let Opening { key, task, changed, says, .. } = opening;
+        if let Some(at) = household::due(&task, &now.policy, self.site.clock) {
+            // What could not be done is not asked for again at once.
+            self.due.at(&key, at.0.max(desk.now + 1));
+        }
+        if says {
+            desk.speak_of(&key);
+        }
+        if !changed {
+            return;
+        }
+        self.buffer.clear();
+        self.codec.encode_into(&task, &mut self.buffer);
+        desk.put(&key, bytes::Bytes::copy_from_slice(&self.buffer));
+        if household::has_unsent(&task) {
+            desk.await_delivery(&key, 0);
         }
     }
 
@@ -219,14 +213,11 @@ impl Households {
     fn judge_all(&mut self, keys: Vec<Arc<str>>, desk: &mut Desk<'_>) {
         let mut now = self.begin();
         for key in keys {
-            let Some((at, _)) = self.open(&key, &mut now, desk) else { continue };
-            self.say_unsent(at, &mut now, desk);
-            self.apply_one(at, &Input::Tables, false, &mut now, desk);
-            if now.opened.len() >= OPENED_MAX {
-                self.close(&mut now, desk);
-            }
+            let Some(mut opening) = self.open(&key, &mut now, desk) else { continue };
+            self.say_unsent(&mut opening, &now, desk);
+            self.apply_one(&mut opening, &Input::Tables, false, &now, desk);
+            self.close(opening, &now, desk);
         }
-        self.close(&mut now, desk);
     }
 
     /// Judges a portion of what is outstanding.
@@ -235,9 +226,10 @@ impl Households {
         while seen < PORTION_SEEN && changed < PORTION_CHANGED {
             let Some(key) = self.outstanding.next() else { break };
             seen += 1;
-            if let Some((at, _)) = self.open(&key, &mut now, desk) {
-                self.apply_one(at, &Input::Tables, false, &mut now, desk);
-                changed += usize::from(now.opened[at].changed);
+            if let Some(mut opening) = self.open(&key, &mut now, desk) {
+                self.apply_one(&mut opening, &Input::Tables, false, &now, desk);
+                changed += usize::from(opening.changed);
+                self.close(opening, &now, desk);
             }
         }
         if changed > 0 {
@@ -245,16 +237,14 @@ impl Households {
             self.outstanding.on_the_way = true;
             desk.await_delivery(PORTION_KEY, 0);
         }
-        self.close(&mut now, desk);
     }
 
-    fn say_unsent(&mut self, at: usize, now: &mut Now, desk: &mut Desk<'_>) {
-        let Some((key, opening)) = now.opened.get_index_mut(at) else { return };
+    fn say_unsent(&mut self, opening: &mut Opening, now: &Now, desk: &mut Desk<'_>) {
         let mut unsent = household::unsent(&mut opening.task, &now.policy, Millis(desk.now), self.site.clock);
         if household::has_unsent(&opening.task) {
             opening.says |= !unsent.decisions.is_empty();
-            say(&mut self.out, key, &mut unsent, desk);
-            desk.await_delivery(key, 0);
+            say(&mut self.out, &opening.key, &mut unsent, desk);
+            desk.await_delivery(&opening.key, 0);
         }
     }
 
@@ -292,29 +282,35 @@ impl Households {
         known
     }
 
-    /// One record. Answers whether it was dealt with.
-    fn input(&mut self, topic: &str, record: &Record, now: &mut Now, desk: &mut Desk<'_>) -> bool {
+    /// One record, for the household at hand or for another one. Answers whether it was dealt with.
+    fn input(&mut self, topic: &str, record: &Record, at_hand: &mut Option<Opening>, now: &mut Now, desk: &mut Desk<'_>) -> bool {
         let Ok(key) = std::str::from_utf8(&record.key) else {
             desk.send(outgoing::dead_letter(topic, record, "the key is no text"));
             return true;
         };
+        if at_hand.as_ref().is_some_and(|opening| *opening.key != *key) {
+            at_hand.take().into_iter().for_each(|opening| self.close(opening, now, desk));
+        }
         let value = record.value.as_deref().unwrap_or_default();
         if topic == ACTIONS {
             match self.codec.decode::<Action>(value) {
                 Ok(action) if !self.knows_entry(key, &action, desk) => return false,
-                Ok(action) => return self.apply_to(key, &Input::Action(&action), now, desk),
+                Ok(action) => return self.apply_at(key, &Input::Action(&action), at_hand, now, desk),
                 Err(error) => return self.unreadable(topic, record, &error, desk),
             }
         }
         match self.codec.decode::<Arrival>(value) {
-            Ok(arrival) => {
-                if !self.knows_grid(&arrival, now, desk) {
-                    return false;
-                }
-                self.apply_to(key, &Input::Arrival(&arrival), now, desk)
-            }
+            Ok(arrival) if !self.knows_grid(&arrival, now, desk) => false,
+            Ok(arrival) => self.apply_at(key, &Input::Arrival(&arrival), at_hand, now, desk),
             Err(error) => self.unreadable(topic, record, &error, desk),
         }
+    }
+
+    fn apply_at(&mut self, key: &str, input: &Input<'_>, at_hand: &mut Option<Opening>, now: &mut Now, desk: &mut Desk<'_>) -> bool {
+        if at_hand.is_none() {
+            *at_hand = self.open(key, now, desk);
+        }
+        at_hand.as_mut().is_none_or(|opening| self.apply_to(opening, input, now, desk))
     }
 }
 
@@ -351,10 +347,10 @@ impl Logic for Households {
     }
 
     fn apply(&mut self, topic: &str, records: &mut dyn Iterator<Item = &Record>, desk: &mut Desk<'_>) -> usize {
-        let mut now = self.begin();
-        let dealt_with = |record: &&Record| self.input(topic, record, &mut now, desk);
+        let (mut now, mut at_hand) = (self.begin(), None);
+        let dealt_with = |record: &&Record| self.input(topic, record, &mut at_hand, &mut now, desk);
         let taken = records.take_while(dealt_with).count();
-        self.close(&mut now, desk);
+        at_hand.into_iter().for_each(|opening| self.close(opening, &now, desk));
         metrics::counter!("oneknock_router_inputs_total", "topic" => topic.to_owned()).increment(taken as u64);
         taken
     }
@@ -380,11 +376,14 @@ impl Logic for Households {
     fn time(&mut self, desk: &mut Desk<'_>) {
         let Some(first) = self.due.next(desk.now) else { return };
         let (mut now, mut next) = (self.begin(), Some(first));
-        while let Some(key) = next {
-            self.apply_to(&key, &Input::Time, &mut now, desk);
-            next = if now.opened.len() < OPENED_MAX { self.due.next(desk.now) } else { None };
+        for seen in 1.. {
+            let Some(key) = next else { break };
+            if let Some(mut opening) = self.open(&key, &mut now, desk) {
+                self.apply_to(&mut opening, &Input::Time, &now, desk);
+                self.close(opening, &now, desk);
+            }
+            next = if seen < TIME_MAX { self.due.next(desk.now) } else { None };
         }
-        self.close(&mut now, desk);
     }
 
     fn delivered(&mut self, keys: Vec<(Arc<str>, i64)>, desk: &mut Desk<'_>) {

@@ -3,6 +3,7 @@
 
 use crate::outgoing::{self, Outgoing};
 use crate::site::Site;
+use bytes::Bytes;
 use domain::household::Row;
 use domain::limits::SIGNALS_MAX;
 use domain::{Clock, mandate, resolve, traveller};
@@ -12,7 +13,6 @@ use events::records::{Arrival, ArrivalMessage, CheckpointPassage, HighwayEntranc
 use events::topics::{CHECKPOINT, HIGHWAY, IDENTIFIERS, RETURNS, TELECOM, split_key};
 use events::{Code, Codec, CodecError, Decision, Event, EventHead, Identifier, Mandate, Millis, Signal, Text, Token, TravellerId, ids};
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -36,13 +36,31 @@ pub struct Travellers {
     key: String,
 }
 
-/// The travellers whose events a step holds, in the order in which they came: each is looked up once, and its events go in one message.
-type Seen = IndexMap<Arc<str>, Box<Journey>, RandomState>;
+/// The travellers at hand, those of one key, in the order in which they came: each is looked up once, and its events go in one message.
+#[derive(Default)]
+struct AtHand {
+    key: Bytes,
+    journeys: Vec<Journey>,
+    /// The event before, and whose it was: as a rule the next one's identifiers are the same, and so is the traveller.
+    before: Option<(Event, usize)>,
+}
 
 struct Journey {
+    key: Arc<str>,
     traveller: Traveller,
     is_new: bool,
     signals: Vec<Signal>,
+}
+
+impl AtHand {
+    /// The journey of the event before, if this one is of the same traveller.
+    fn same(&self, head: &EventHead<'_>) -> Option<usize> {
+        let (before, at) = self.before.as_ref()?;
+        let before = before.head();
+        let grid = |head: &EventHead<'_>| head.destination.map(|declared| declared.grid.clone());
+        let same = before.mandate == head.mandate && before.identifiers == head.identifiers && grid(&before) == grid(head);
+        same.then_some(*at)
+    }
 }
 
 /// An input that cannot be dealt with yet.
@@ -105,49 +123,55 @@ impl Travellers {
         desk.send(self.out.arrival(mandate, &record.place, &arrival));
     }
 
-    fn event(&mut self, topic: &str, record: &Record, seen: &mut Seen, desk: &mut Desk<'_>) -> Result<(), ComeAgain> {
+    fn event(&mut self, topic: &str, record: &Record, at_hand: &mut AtHand, desk: &mut Desk<'_>) -> Result<(), ComeAgain> {
+        if at_hand.key != record.key {
+            self.send_on(at_hand, desk);
+            at_hand.key.clone_from(&record.key);
+        }
         let event = match self.decode_event(topic, record) {
             Ok(event) => event,
             Err(error) => return self.unreadable(topic, record, &error, desk),
         };
         let head = event.head();
-        let declared_grid = head.destination.map(|declared| declared.grid.as_str());
         if !self.mandate_allows(&head, desk)? {
             desk.send(self.out.decision(&mandate_ended(&head, self.site.policy().version, desk.now)));
             return Ok(());
         }
-        let mut key = std::mem::take(&mut self.key);
-        key.clear();
-        key.push_str(head.mandate);
-        key.push('/');
-        if ids::write_traveller_id(head.identifiers, declared_grid, &mut key) {
-            let signal = traveller::signal(&event, Millis(record.timestamp));
-            match seen.get_mut(key.as_str()) {
-                Some(journey) => journey.signals.push(signal),
-                None => drop(seen.insert(Arc::from(key.as_str()), self.journey(&key, &head, signal, desk))),
-            }
-        } else {
+        let Some(at) = at_hand.same(&head).or_else(|| self.journey(&head, &mut at_hand.journeys, desk)) else {
             desk.send(outgoing::dead_letter(topic, record, "an event without identifiers"));
-        }
-        self.key = key;
+            return Ok(());
+        };
+        at_hand.journeys[at].signals.push(traveller::signal(&event, Millis(record.timestamp)));
+        at_hand.before = Some((event, at));
         Ok(())
     }
 
-    fn journey(&self, key: &str, head: &EventHead<'_>, signal: Signal, desk: &Desk<'_>) -> Box<Journey> {
-        let known = self.load(key, desk);
+    /// The journey of an event's traveller among those at hand. None: it names nobody.
+    fn journey(&mut self, head: &EventHead<'_>, journeys: &mut Vec<Journey>, desk: &Desk<'_>) -> Option<usize> {
+        let declared_grid = head.destination.map(|declared| declared.grid.as_str());
+        self.key.clear();
+        self.key.push_str(head.mandate);
+        self.key.push('/');
+        if !ids::write_traveller_id(head.identifiers, declared_grid, &mut self.key) {
+            return None;
+        }
+        if let Some(at) = journeys.iter().position(|journey| *journey.key == *self.key) {
+            return Some(at);
+        }
+        let known = self.load(&self.key, desk);
         let is_new = known.is_none();
         let traveller = known.unwrap_or_else(|| {
-            let place = self.place(head.identifiers, head.destination.map(|declared| declared.grid.as_str()));
+            let place = self.place(head.identifiers, declared_grid);
             traveller::first_record(head.identifiers.to_vec(), head.destination.cloned(), place)
         });
-        Box::new(Journey { traveller, is_new, signals: vec![signal] })
+        journeys.push(Journey { key: desk.key(&self.key), traveller, is_new, signals: Vec::new() });
+        Some(journeys.len() - 1)
     }
 
-    /// Sends what a step has seen, and writes the records that are new or on the way.
-    fn send_on(&mut self, seen: Seen, desk: &mut Desk<'_>) {
-        desk.expect(seen.len());
-        for (key, journey) in seen {
-            let Journey { mut traveller, is_new, mut signals } = *journey;
+    /// Sends the events at hand, and writes the records that are new or on the way.
+    fn send_on(&mut self, at_hand: &mut AtHand, desk: &mut Desk<'_>) {
+        at_hand.before = None;
+        for Journey { key, mut traveller, is_new, mut signals } in at_hand.journeys.drain(..) {
             if is_new {
                 self.remember(&key, &traveller.identifiers);
             }
@@ -269,12 +293,12 @@ impl Logic for Travellers {
 
     fn apply(&mut self, topic: &str, records: &mut dyn Iterator<Item = &Record>, desk: &mut Desk<'_>) -> usize {
         self.begin();
-        let mut seen = Seen::default();
+        let mut at_hand = AtHand::default();
         let mut deal = |record: &Record| {
-            if topic == RETURNS { self.returned(record, desk) } else { self.event(topic, record, &mut seen, desk) }
+            if topic == RETURNS { self.returned(record, desk) } else { self.event(topic, record, &mut at_hand, desk) }
         };
         let taken = records.take_while(|record| deal(record).is_ok()).count();
-        self.send_on(seen, desk);
+        self.send_on(&mut at_hand, desk);
         metrics::counter!("oneknock_router_inputs_total", "topic" => topic.to_owned()).increment(taken as u64);
         taken
     }

@@ -1,8 +1,8 @@
 //! `bench`: see `oneknock_tests::drain`, with `--core` `oneknock_tests::core_speed`, with `--sealing` `oneknock_tests::sealing`. Run it through `cargo xtask bench`, which builds what it needs.
 
 use clap::Parser;
-use oneknock_tests::core_speed;
-use oneknock_tests::drain::{self, Options};
+use oneknock_tests::backlog::Options;
+use oneknock_tests::{core_speed, drain, loops_speed};
 use serde::Serialize;
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -28,8 +28,11 @@ struct Cli {
     /// Measures the pure core alone instead, on one core: so many inputs a second, and how large a household's record gets.
     #[arg(long)]
     core: bool,
-    /// Measures intake alone instead, on one core: which share of an event's CPU tokens and sealing take, in both suites.
+    /// Measures the router's two loops alone instead, on one core: owners and logics as they are, with lists in memory in place of Kafka.
     #[arg(long, conflicts_with = "core")]
+    loops: bool,
+    /// Measures intake alone instead, on one core: which share of an event's CPU tokens and sealing take, in both suites.
+    #[arg(long, conflicts_with_all = ["core", "loops"])]
     sealing: bool,
     /// Hashes and seals so many times as often: the share must be too large then.
     #[arg(long, default_value_t = 1, requires = "sealing")]
@@ -47,10 +50,14 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Cli { events, travellers, households, core, sealing, times, pass_through, seed, json } = Cli::parse();
+    let Cli { events, travellers, households, core, loops, sealing, times, pass_through, seed, json } = Cli::parse();
     if core {
         let report = core_speed::run(events)?;
         return say(&report, report.passes(), json);
+    }
+    if loops {
+        let report = loops_speed::run(Options { events, travellers, households, seed }).await?;
+        return say(&report, report.all_decided, json);
     }
     if sealing {
         let report = oneknock_tests::sealing::run_with_gateway(events, times).await?;

@@ -53,7 +53,8 @@ pub trait Logic: Send {
         record.timestamp
     }
 
-    /// Inputs of one topic, in order. Answers how many it took; the rest comes again when something in flight is done.
+    /// Inputs of one topic: those of a key one behind another, in order. Answers how many it took, from the first one on; the rest comes
+    /// again when something in flight is done.
     fn apply(&mut self, topic: &str, records: &mut dyn Iterator<Item = &Record>, desk: &mut Desk<'_>) -> usize;
 
     /// These keys of a table have changed.
@@ -102,6 +103,11 @@ impl<'a> Desk<'a> {
         self.states.get(key).map(|value| &value[..])
     }
 
+    /// A key, shared with its state where it has one.
+    pub fn key(&self, key: &str) -> Arc<str> {
+        self.states.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone())
+    }
+
     /// Every key.
     pub fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
         self.states.keys()
@@ -109,7 +115,7 @@ impl<'a> Desk<'a> {
 
     /// Writes a key's state; the record is appended once at the end of the step, with the last value.
     pub fn put(&mut self, key: &str, value: impl Into<Bytes>) {
-        let key = self.states.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
+        let key = self.key(key);
         self.states.insert(key.clone(), value.into());
         if self.unique.insert(key.clone()) {
             self.work.written.push(key);
@@ -122,13 +128,13 @@ impl<'a> Desk<'a> {
     }
 
     /// So many messages will come, or about.
-    pub fn expect(&mut self, messages: usize) {
+    pub(super) fn expect(&mut self, messages: usize) {
         self.work.messages.reserve(messages);
     }
 
     /// `delivered` is told of this key, and this number, when everything sent in this step is acknowledged.
     pub fn await_delivery(&mut self, key: &str, number: i64) {
-        let key = self.states.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
+        let key = self.key(key);
         self.work.awaited.push((key, number));
     }
 

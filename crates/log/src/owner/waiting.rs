@@ -1,7 +1,9 @@
 //! Inputs that an owner has read and not applied: how many, in what order they are applied, and how long they gather.
 
 use crate::{Batch, Record};
-use std::collections::VecDeque;
+use foldhash::fast::FixedState;
+use std::collections::{HashSet, VecDeque};
+use std::hash::BuildHasher;
 
 /// Inputs applied in one step, and inputs that wait.
 pub(super) const STEP_RECORDS_MAX: usize = 65_536;
@@ -24,9 +26,11 @@ pub(super) struct Waiting {
 #[derive(Default)]
 struct Input {
     batches: VecDeque<Batch>,
-    /// Records of the first batch that are applied.
+    /// Records of the first batch that the position has passed.
     skipped: usize,
-    /// Records in all that are not.
+    /// Offsets behind the position that are applied.
+    ahead: HashSet<i64, FixedState>,
+    /// Records in all that are not applied.
     count: usize,
     /// Since when they gather, by this process's clock.
     since: Option<i64>,
@@ -34,8 +38,26 @@ struct Input {
 
 impl Input {
     fn records(&self) -> impl Iterator<Item = &Record> {
-        self.batches.iter().flat_map(|batch| &batch.records).skip(self.skipped)
+        let behind = self.batches.iter().flat_map(|batch| &batch.records).skip(self.skipped);
+        behind.filter(|record| self.ahead.is_empty() || !self.ahead.contains(&record.offset))
     }
+}
+
+/// What of a step is applied, see [`Waiting::pass`].
+pub(super) struct Applied {
+    count: usize,
+    /// The first one that is not; where all are, what follows the last one.
+    next: i64,
+    /// What is applied behind that.
+    ahead: Vec<i64>,
+}
+
+/// Of a step, in its order, the first ones are applied: so many.
+pub(super) fn applied(step: &[&Record], count: usize) -> Applied {
+    let (done, left) = step.split_at(count.min(step.len()));
+    let behind_all = || done.iter().map(|record| record.offset + 1).max();
+    let next = left.iter().map(|record| record.offset).min().or_else(behind_all).unwrap_or(i64::MIN);
+    Applied { count: done.len(), next, ahead: done.iter().map(|record| record.offset).filter(|offset| *offset > next).collect() }
 }
 
 impl Waiting {
@@ -55,27 +77,37 @@ impl Waiting {
         self.inputs[input].batches.push_back(batch);
     }
 
-    /// How many are applied next, and these.
-    pub(super) fn records(&self, input: usize) -> (usize, impl Iterator<Item = &Record>) {
-        let given = self.inputs[input].count.min(STEP_RECORDS_MAX);
-        (given, self.inputs[input].records().take(given))
+    /// What is applied next, all of a key one behind another: a state is decoded, changed and encoded while it is at hand. Within a key
+    /// the order is the log's; between keys it means nothing, and is the same in every process.
+    pub(super) fn step(&self, input: usize) -> Vec<&Record> {
+        let hasher = FixedState::default();
+        let next = self.inputs[input].records().take(STEP_RECORDS_MAX);
+        let mut step: Vec<(u64, &Record)> = next.map(|record| (hasher.hash_one(&record.key[..]), record)).collect();
+        // Two keys of one hash do not mix.
+        step.sort_unstable_by(|(hash, record), (other_hash, other)| {
+            hash.cmp(other_hash).then_with(|| record.key.cmp(&other.key)).then_with(|| record.offset.cmp(&other.offset))
+        });
+        step.into_iter().map(|(_, record)| record).collect()
     }
 
-    /// So many are applied. Answers the offset of the next one.
-    pub(super) fn pass(&mut self, input: usize, applied: usize) -> i64 {
+    /// So much of a step is applied. Answers the offset of the next one that is not: that far goes the position. What is applied behind
+    /// it is not applied again by this owner; by the next one it is, as a repeated input.
+    pub(super) fn pass(&mut self, input: usize, applied: Applied) -> i64 {
         self.turn = input;
         let input = &mut self.inputs[input];
-        (input.count, input.since) = (input.count - applied, None);
-        let (mut rest, mut next) = (input.skipped + applied, 0);
+        (input.count, input.since) = (input.count - applied.count, None);
+        input.ahead.extend(applied.ahead);
+        let mut next = applied.next;
         while let Some(batch) = input.batches.front() {
-            if let Some(record) = batch.records.get(rest) {
+            input.skipped += batch.records[input.skipped..].iter().take_while(|record| record.offset < applied.next).count();
+            if let Some(record) = batch.records.get(input.skipped) {
                 next = record.offset;
                 break;
             }
-            (rest, next) = (rest - batch.records.len(), batch.next_offset);
+            (input.skipped, next) = (0, batch.next_offset);
             input.batches.pop_front();
         }
-        input.skipped = rest;
+        input.ahead.retain(|offset| *offset > next);
         next
     }
 
@@ -110,6 +142,17 @@ mod tests {
         waiting.next(now, clock, |_, record| record.timestamp)
     }
 
+    /// The first ones of a step are applied.
+    fn pass(waiting: &mut Waiting, input: usize, count: usize) -> i64 {
+        let applied = applied(&waiting.step(input), count);
+        waiting.pass(input, applied)
+    }
+
+    /// What is left, in the log's order.
+    fn offsets(waiting: &Waiting) -> Vec<i64> {
+        waiting.inputs[0].records().map(|record| record.offset).collect()
+    }
+
     #[test]
     fn what_is_on_time_does_not_wait() {
         let mut waiting = Waiting::new(2);
@@ -126,8 +169,7 @@ mod tests {
         assert_eq!(next(&mut waiting, 4000, 5999), None);
         waiting.push(0, batch(1..3, 3));
         assert_eq!(next(&mut waiting, 4000, 6000), Some(0));
-        assert_eq!(waiting.records(0).0, 3);
-        assert_eq!(waiting.pass(0, 3), 3);
+        assert_eq!(pass(&mut waiting, 0, 3), 3);
         waiting.push(0, batch(3..4, 4));
         assert_eq!(next(&mut waiting, 3 + 1_000_000, 9000), None, "it gathers anew");
         assert_eq!(next(&mut waiting, 3 + 1_000_000, 9000 + GATHER_MS_MAX), Some(0));
@@ -170,7 +212,7 @@ mod tests {
         let mut turns = Vec::new();
         for _ in 0..6 {
             let input = next(&mut waiting, 0, 0).unwrap();
-            waiting.pass(input, 2);
+            pass(&mut waiting, input, 2);
             turns.push(input);
         }
         assert_eq!(turns, [1, 2, 0, 1, 2, 0]);
@@ -182,14 +224,64 @@ mod tests {
         let mut waiting = Waiting::new(1);
         waiting.push(0, batch(10..13, 15));
         waiting.push(0, batch(15..17, 20));
-        assert_eq!(waiting.pass(0, 2), 12);
-        assert_eq!(waiting.records(0).1.map(|record| record.offset).collect::<Vec<_>>(), [12, 15, 16]);
-        assert_eq!(waiting.pass(0, 1), 15);
-        assert_eq!(waiting.pass(0, 0), 15);
-        assert_eq!(waiting.pass(0, 2), 20);
+        assert_eq!(pass(&mut waiting, 0, 2), 12);
+        assert_eq!(offsets(&waiting), [12, 15, 16]);
+        assert_eq!(pass(&mut waiting, 0, 1), 15);
+        assert_eq!(pass(&mut waiting, 0, 0), 15);
+        assert_eq!(pass(&mut waiting, 0, 2), 20);
         // An end without a record moves the position, too.
         waiting.push(0, batch(20..20, 25));
         assert_eq!(next(&mut waiting, 0, 0), Some(0));
-        assert_eq!(waiting.pass(0, 0), 25);
+        assert_eq!(pass(&mut waiting, 0, 0), 25);
+    }
+
+    /// Records of these keys, with offsets from 0.
+    fn keyed(keys: &str) -> Batch {
+        let mut batch = batch(0..keys.len() as i64, keys.len() as i64);
+        for (record, key) in batch.records.iter_mut().zip(keys.bytes()) {
+            record.key = Bytes::copy_from_slice(&[key]);
+        }
+        batch
+    }
+
+    #[test]
+    fn a_key_comes_in_one_piece_and_in_its_order() {
+        let mut waiting = Waiting::new(1);
+        waiting.push(0, keyed("abcabcabbc"));
+        let step: Vec<(u8, i64)> = waiting.step(0).iter().map(|record| (record.key[0], record.offset)).collect();
+        let pieces: Vec<&[(u8, i64)]> = step.chunk_by(|(key, _), (next, _)| key == next).collect();
+        assert_eq!(pieces.len(), 3);
+        for piece in pieces {
+            assert!(piece.is_sorted_by_key(|(_, offset)| *offset), "{piece:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_applied_behind_the_position_is_not_applied_again() {
+        let keys = "abcabcabbc";
+        for count in 0..=keys.len() {
+            let mut waiting = Waiting::new(1);
+            waiting.push(0, keyed(keys));
+            let mut done: Vec<i64> = waiting.step(0)[..count].iter().map(|record| record.offset).collect();
+            let next = pass(&mut waiting, 0, count);
+            assert!((0..next).all(|offset| done.contains(&offset)) && !done.contains(&next), "{next} after {done:?}");
+            let rest = offsets(&waiting);
+            assert_eq!(rest.len(), keys.len() - count);
+            done.extend(rest);
+            done.sort_unstable();
+            assert!(done.into_iter().eq(0..keys.len() as i64));
+            assert_eq!(pass(&mut waiting, 0, keys.len() - count), keys.len() as i64);
+            assert!(waiting.inputs[0].ahead.is_empty() && waiting.inputs[0].batches.is_empty());
+        }
+    }
+
+    #[test]
+    fn no_step_is_larger_than_the_most() {
+        let mut waiting = Waiting::new(1);
+        let most = STEP_RECORDS_MAX as i64;
+        waiting.push(0, batch(0..most + 5, most + 5));
+        assert_eq!(waiting.step(0).len(), STEP_RECORDS_MAX);
+        assert_eq!(pass(&mut waiting, 0, STEP_RECORDS_MAX), most);
+        assert_eq!(offsets(&waiting), [most, most + 1, most + 2, most + 3, most + 4]);
     }
 }
