@@ -46,7 +46,7 @@ impl Input {
 /// What of a step is applied, see [`Waiting::pass`].
 pub(super) struct Applied {
     count: usize,
-    /// The first one that is not; where all are, what follows the last one.
+    /// The first one that is not; where all are, what follows the last one of them.
     next: i64,
     /// What is applied behind that.
     ahead: Vec<i64>,
@@ -99,7 +99,8 @@ impl Waiting {
         input.ahead.extend(applied.ahead);
         let mut next = applied.next;
         while let Some(batch) = input.batches.front() {
-            input.skipped += batch.records[input.skipped..].iter().take_while(|record| record.offset < applied.next).count();
+            let is_done = |record: &&Record| record.offset < applied.next || input.ahead.contains(&record.offset);
+            input.skipped += batch.records[input.skipped..].iter().take_while(is_done).count();
             if let Some(record) = batch.records.get(input.skipped) {
                 next = record.offset;
                 break;
@@ -270,7 +271,9 @@ mod tests {
             done.extend(rest);
             done.sort_unstable();
             assert!(done.into_iter().eq(0..keys.len() as i64));
-            assert_eq!(pass(&mut waiting, 0, keys.len() - count), keys.len() as i64);
+            if count < keys.len() {
+                assert_eq!(pass(&mut waiting, 0, keys.len() - count), keys.len() as i64);
+            }
             assert!(waiting.inputs[0].ahead.is_empty() && waiting.inputs[0].batches.is_empty());
         }
     }
