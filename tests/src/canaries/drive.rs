@@ -149,7 +149,8 @@ impl<'a> Driver<'a> {
 
     fn heard(&self, place: &str, words: &[&str], said: &[&[u8]]) -> Result<()> {
         // Which command it was; not what stood there in the place of one.
-        let name = words.iter().take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase())).copied().collect::<Vec<_>>().join(" ");
+        let name =
+            words.iter().take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase())).copied().collect::<Vec<_>>().join(" ");
         self.kept.note(place, &[&[name.as_bytes()], said].concat().join(&b'\n'))
     }
 
