@@ -33,9 +33,9 @@ const OPENED_MAX: usize = 1_000;
 const KILLS: usize = 4;
 const TOLD_MAX: usize = 30;
 
-/// Of so many bytes (a power of two) one may be where a telephone number's digits are met inside of a random token: in a log of 3 GB some ten, and
-/// a leak is met as often as there are people.
-const CHANCE: u32 = 27;
+/// So many telephone numbers may be met inside of random tokens: with 100 000 people there are some 2 million different ones of 32 digits, in which one
+/// or two are to be expected. A leak is met as often as there are people.
+const CHANCE_MAX: usize = 8;
 
 /// What is meant for somebody's eyes, and which fields they are entitled to: what a worker's phone is shown at the door, and what residents are told of
 /// why their contact was opened. Everything else, receipts and certificates among it, holds nothing of anybody.
@@ -99,8 +99,8 @@ pub struct Report {
     pub bytes: u64,
     /// What was found in clear.
     pub hits: u64,
-    /// Eleven digits of a telephone number inside of tokens and ids, which are random: see `CHANCE`.
-    pub by_chance: u64,
+    /// Telephone numbers whose digits stand inside of tokens or ids, which are random: see `CHANCE_MAX`.
+    pub by_chance: BTreeSet<u64>,
     /// The first of them: where, what, in which coding, how often, and at which byte.
     pub told: Vec<String>,
     /// How long it took, in seconds.
@@ -116,7 +116,7 @@ impl Report {
             && self.planted_line_hits > 0
             && self.shown.len() == FOR_EYES.len()
             && self.receipts > 5
-            && self.by_chance <= 8 + (self.bytes >> CHANCE)
+            && self.by_chance.len() <= CHANCE_MAX
             && self.planted_found == self.patterns
             && self.codings >= 12
     }
@@ -146,12 +146,12 @@ impl fmt::Display for Report {
         write!(
             f,
             "canaries: log {log}, {identities} identities, {requests} requests, {accepted} records accepted, {rejected} rejected, {tasks} tasks, \
-             {receipts} receipts, {kills} kills; {files} files, {} MiB, {} records: {} hits in {codings} codings, and {} in random tokens by chance; planted {planted_found} of {patterns} found, \
+             {receipts} receipts, {kills} kills; {files} files, {} MiB, {} records: {} hits in {codings} codings, and {} numbers in random tokens by chance; planted {planted_found} of {patterns} found, \
              and {} in a line of the log; {} of {} fields went in; shown to whom it is for: {}; {:.0} s",
             bytes >> 20,
             self.records,
             self.hits,
-            self.by_chance,
+            self.by_chance.len(),
             self.planted_line_hits,
             self.fields_put_in,
             FIELDS.len(),
@@ -316,8 +316,8 @@ fn look_through(scanner: &Scanner, home: &Path, inputs: &Path, report: &mut Repo
         let names: BTreeMap<Pattern, &str> = found.keys().map(|pattern| (*pattern, FIELDS[pattern.field].name)).collect();
         for (pattern, (count, first)) in found {
             let name = names[&pattern];
-            if pattern.by_chance {
-                report.by_chance += count;
+            if let Some(digits) = pattern.by_chance {
+                report.by_chance.insert(digits);
                 continue;
             }
             if let Some((answer, fields)) = eyes
@@ -357,5 +357,5 @@ fn plant_in_the_log(scanner: &Scanner, said: &Path, one: &Canary) -> Result<u64>
     std::fs::File::options().append(true).open(said)?.write_all(line.as_bytes())?;
     let mut found = Found::new();
     scanner.file(said, &mut found)?;
-    Ok(found.iter().filter(|(pattern, _)| !pattern.by_chance).map(|(_, (count, _))| count).sum())
+    Ok(found.iter().filter(|(pattern, _)| pattern.by_chance.is_none()).map(|(_, (count, _))| count).sum())
 }
