@@ -79,7 +79,8 @@ impl AuditLog {
         std::fs::create_dir_all(dir).map_err(failed)?;
         let lock = lock(dir, name)?;
         let mut writer = Writer::open(dir, name, signer)?;
-        let (tell, newest) = watch::channel(writer.sign().map_err(failed)?);
+        let note = writer.sign(&writer.tree).and_then(|note| writer.signed().map(|()| note));
+        let (tell, newest) = watch::channel(note.map_err(failed)?);
         let (waiting, mut entries) = mpsc::channel::<Waiting>(WAITING_MAX);
         let run = move || {
             // Held as long as the writer lives.
@@ -90,7 +91,7 @@ impl AuditLog {
                 while let Ok(next) = entries.try_recv() {
                     group.push(next);
                 }
-                let written = writer.append(group.iter().map(|waiting| &waiting.entry[..])).and_then(|()| writer.sign());
+                let written = writer.append(group.iter().map(|waiting| &waiting.entry[..]));
                 let is_written = written.is_ok();
                 match written {
                     Ok(note) => drop(tell.send(note)),
@@ -177,7 +178,8 @@ impl Writer {
         }
     }
 
-    fn append<'e>(&mut self, entries: impl Iterator<Item = &'e [u8]>) -> io::Result<()> {
+    /// Writes entries and the head over them, and answers the note: both stand, or neither, so that what was refused is no line that nobody signed.
+    fn append<'e>(&mut self, entries: impl Iterator<Item = &'e [u8]>) -> io::Result<String> {
         if self.length > FILE_BYTES_MAX {
             (self.file, self.length) = open_file(&self.dir, &self.name, self.number + 1)?;
             self.number += 1;
@@ -186,33 +188,40 @@ impl Writer {
         if std::mem::replace(&mut self.torn, true) {
             self.file.set_len(self.length)?;
         }
-        let (mut lines, mut ends) = (Vec::new(), Vec::new());
-        for (entry, number) in entries.zip(self.tree.len()..) {
-            write!(lines, "{{\"n\":{number},")?;
+        let (mut lines, mut tree) = (Vec::new(), self.tree.clone());
+        for entry in entries {
+            let start = lines.len();
+            write!(lines, "{{\"n\":{},", tree.len())?;
             lines.extend_from_slice(entry.get(1..).unwrap_or_default());
-            ends.push(lines.len());
+            tree.push(&lines[start..]);
             lines.push(b'\n');
         }
-        self.file.write_all(&lines)?;
-        self.file.sync_data()?;
-        self.length += lines.len() as u64;
-        self.torn = false;
-        let mut start = 0;
-        for end in ends {
-            self.tree.push(&lines[start..end]);
-            start = end + 1;
+        let note = self.sign(&tree)?;
+        if let Err(error) = self.file.write_all(&lines).and_then(|()| self.file.sync_data()).and_then(|()| self.signed()) {
+            // Tried once more before the next ones.
+            let _ = self.file.set_len(self.length);
+            return Err(error);
         }
-        Ok(())
+        self.length += lines.len() as u64;
+        self.tree = tree;
+        self.torn = false;
+        Ok(note)
     }
 
-    /// Signs the head, puts it beside the lines, and answers the note.
-    fn sign(&self) -> io::Result<String> {
-        let note = self.signer.sign(&self.name, &self.tree).map_err(io::Error::other)?;
-        let path = files::checkpoint_path(&self.dir, &self.name);
-        let beside = path.with_extension("new");
-        std::fs::write(&beside, &note)?;
-        std::fs::rename(beside, path)?;
+    /// Signs a head and writes it down beside the one that counts.
+    fn sign(&self, tree: &Tree) -> io::Result<String> {
+        let note = self.signer.sign(&self.name, tree).map_err(io::Error::other)?;
+        std::fs::write(self.beside(), &note)?;
         Ok(note)
+    }
+
+    /// What was signed last counts.
+    fn signed(&self) -> io::Result<()> {
+        std::fs::rename(self.beside(), files::checkpoint_path(&self.dir, &self.name))
+    }
+
+    fn beside(&self) -> PathBuf {
+        files::checkpoint_path(&self.dir, &self.name).with_extension("new")
     }
 }
 
@@ -292,5 +301,29 @@ mod tests {
         std::os::unix::fs::symlink("/dev/full", path(dir.path(), "reads", 1)).unwrap();
         let log = open(dir.path()).unwrap();
         assert!(matches!(log.record(&json!({"a": 1})).await, Err(AuditError::NotWritten)));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_was_refused_is_no_line_and_nothing_is_left_unsigned() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = open(dir.path()).unwrap();
+        log.record(&json!({"a": 1})).await.unwrap();
+        let beside = dir.path().join("reads.new");
+        let whole = || crate::verify(dir.path(), "reads", &Verifier::new(Signer::open(dir.path()).unwrap().verifier(), "it").unwrap(), &[]);
+        // No room for the head; then no way for it to take its place.
+        std::os::unix::fs::symlink("/dev/full", &beside).unwrap();
+        assert!(matches!(log.record(&json!({"b": 1})).await, Err(AuditError::NotWritten)));
+        std::fs::remove_file(&beside).unwrap();
+        let checkpoint = files::checkpoint_path(dir.path(), "reads");
+        let before = std::fs::read(&checkpoint).unwrap();
+        std::fs::remove_file(&checkpoint).unwrap();
+        std::fs::create_dir_all(checkpoint.join("in the way")).unwrap();
+        assert!(matches!(log.record(&json!({"c": 1})).await, Err(AuditError::NotWritten)));
+        std::fs::remove_dir_all(&checkpoint).unwrap();
+        std::fs::write(&checkpoint, before).unwrap();
+        assert!(lines(dir.path()) == ["{\"n\":0,\"a\":1}"] && whole().unwrap().is_whole());
+        log.record(&json!({"d": 1})).await.unwrap();
+        assert!(lines(dir.path()) == ["{\"n\":0,\"a\":1}", "{\"n\":1,\"d\":1}"] && whole().unwrap().is_whole());
     }
 }

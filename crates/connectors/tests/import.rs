@@ -178,13 +178,16 @@ async fn another_import_publishes_what_changed_and_takes_away_what_is_gone() {
 async fn bad_rows_are_written_down_without_their_values_and_cost_no_other() {
     let site = in_force(mandate("m")).await;
     let grids = format!("{GRID_ROWS}g1,again,c,,s,330106,1\ng3,x,c,,s,,1\ng4,x,c,,s,330106,many\n,x,c,,s,330106,1\n");
-    let households = format!("{HOUSEHOLD_ROWS}C,g3,,,\nA,g1,,,\n~D,g1,,,\nE,,,,\nF,g1,{},,\n", "路".repeat(600));
+    let households = format!(
+        "{HOUSEHOLD_ROWS}C,g3,,,\nA,g1,,,\n~D,g1,,,\nE,,,,\nF,g1,{},,\n三单元欧阳 某某,g1,,欧阳某某,\n文一路9号301,g1,文一路9号,,\n",
+        "路".repeat(600)
+    );
     let residents = format!(
         "{RESIDENT_ROWS}r3,X,,,13800000000,,,\nr4,A,,110105194912310021,,,,\nr5,A,,,{},,,\n,A,,,,,,\nr6,A\nr1,B,,11010519491231002X,,,,\n",
         "9".repeat(40)
     );
     let report = imported(&site, &Files { grids: &grids, households: &households, residents: &residents }, NOW).await;
-    assert_eq!((report.outcome(), report.rejected, report.households.published), (Outcome::DoneWithRejects, 14, 2));
+    assert_eq!((report.outcome(), report.rejected, report.households.published), (Outcome::DoneWithRejects, 16, 2));
     let read = |at: usize| std::fs::read_to_string(&report.rejects[at]).unwrap();
     let rows = |at: usize| {
         let text = read(at);
@@ -193,7 +196,15 @@ async fn bad_rows_are_written_down_without_their_values_and_cost_no_other() {
     };
     assert!(report.rejects.iter().all(|path| path.parent() == Some(site.dir.path())));
     assert_eq!(rows(0), ["4,grid,duplicate", "5,division,missing_field", "6,workers,bad_value", "7,grid,missing_field"]);
-    let expected = ["4,grid,unknown_grid", "5,household,duplicate", "6,household,bad_value", "7,grid,missing_field", "8,address,bad_value"];
+    let expected = [
+        "4,grid,unknown_grid",
+        "5,household,duplicate",
+        "6,household,bad_value",
+        "7,grid,missing_field",
+        "8,address,bad_value",
+        "9,household,bad_value",
+        "10,household,bad_value",
+    ];
     assert_eq!(rows(1), expected);
     let expected = [
         "4,household,unknown_household",
@@ -203,7 +214,7 @@ async fn bad_rows_are_written_down_without_their_values_and_cost_no_other() {
         "8,,bad_value",
     ];
     assert_eq!(rows(2), expected);
-    for secret in ["110105194912310021", "13800000000", "路路", "many", "~D"] {
+    for secret in ["110105194912310021", "13800000000", "路路", "many", "~D", "欧阳", "文一"] {
         assert!(!(0..3).any(|at| read(at).contains(secret)), "{secret}");
     }
     // A resident in two rows belongs to both.

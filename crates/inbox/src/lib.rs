@@ -27,12 +27,17 @@ use eventlog::schemas::Schemas;
 use eventlog::table::{MemoryStore, SledStore, Small, Store, Table};
 use events::topics::{GRIDS, HOUSEHOLDS, MANDATES, TASKS};
 use keys::{Keyring, SignIn};
+use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+/// How long requests under way may take when the process is asked to stop: a phone far away may take for ever.
+const DRAIN: Duration = Duration::from_secs(6);
 
 /// `[inbox]` of oneknock.toml.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -85,7 +90,18 @@ pub async fn run(
     let serve = async {
         let served = axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(async move { drained.cancelled().await })
-            .await;
+            .into_future();
+        let late = async {
+            stop.cancelled().await;
+            tokio::time::sleep(DRAIN).await;
+        };
+        let served = tokio::select! {
+            served = served => served,
+            () = late => {
+                tracing::warn!("requests were still under way when the time to drain ended");
+                Ok(())
+            }
+        };
         stop.cancel();
         anyhow::Ok(served?)
     };
@@ -185,7 +201,6 @@ mod tests {
     use eventlog::embedded::Embedded;
     use eventlog::{Append, site_topics};
     use std::sync::atomic::Ordering;
-    use std::time::Duration;
 
     /// A view that remembers one change, and a client that has seen nothing: the log is read again, and nothing of it is lost.
     #[tokio::test]

@@ -24,6 +24,8 @@ const TICK: Duration = Duration::from_millis(200);
 const CLAIM_AGAIN: Duration = Duration::from_secs(5);
 /// How long draining may take.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How long storing caches may take behind that: what is not stored is folded again.
+const SAVE_MAX: Duration = Duration::from_secs(2);
 /// Ticks between two notes of the position for displays.
 const NOTE_EVERY: u32 = 10;
 
@@ -104,6 +106,20 @@ impl<L: Logic> Driver<L> {
             let has_room = !draining && self.held.values().all(|held| held.owner.has_room());
             tokio::select! {
                 biased;
+                // First of all: whoever folds a long topic always has more to read.
+                changed = self.wanted.shutdown.changed(), if !draining => {
+                    if changed.is_err() || *self.wanted.shutdown.borrow() {
+                        drain_until = Some(Instant::now() + DRAIN_MAX);
+                    }
+                }
+                () = tokio::time::sleep_until(drain_until.unwrap_or_else(Instant::now)), if draining => return self.end().await,
+                _ = tick.tick() => {
+                    ticks = ticks.wrapping_add(1);
+                    self.tick(ticks).await?;
+                    if draining && self.held.values().all(|held| held.owner.is_idle() || !held.owner.is_active()) {
+                        return self.end().await;
+                    }
+                }
                 Some((partition, life, event)) = self.under_way.next(), if !self.under_way.is_empty() => {
                     self.tell(partition, Some(life), event).await?;
                 }
@@ -120,20 +136,6 @@ impl<L: Logic> Driver<L> {
                     }
                     None => tables_open = false,
                 },
-                _ = tick.tick() => {
-                    ticks = ticks.wrapping_add(1);
-                    self.tick(ticks).await?;
-                    let idle = self.held.values().all(|held| held.owner.is_idle() || !held.owner.is_active());
-                    if drain_until.is_some_and(|until| idle || Instant::now() > until) {
-                        self.note_positions().await;
-                        return self.save().await;
-                    }
-                }
-                changed = self.wanted.shutdown.changed(), if !draining => {
-                    if changed.is_err() || *self.wanted.shutdown.borrow() {
-                        drain_until = Some(Instant::now() + DRAIN_MAX);
-                    }
-                }
                 batch = self.inputs.next(), if has_room && !self.held.is_empty() => {
                     let batch: Batch = batch?;
                     self.tell(batch.partition, None, Event::Input(batch)).await?;
@@ -146,7 +148,8 @@ impl<L: Logic> Driver<L> {
         match change {
             Assignment::Assigned(partitions) => {
                 for partition in partitions {
-                    if self.assigned.insert(partition) {
+                    // Each reads its cache first; whoever is told to end begins none.
+                    if !*self.wanted.shutdown.borrow() && self.assigned.insert(partition) {
                         self.claim(partition).await?;
                     }
                 }
@@ -259,6 +262,18 @@ impl<L: Logic> Driver<L> {
             self.note_positions().await;
         }
         Ok(())
+    }
+
+    /// What is left to do when all is drained, or the time for it is over.
+    async fn end(&mut self) -> Result<(), LogError> {
+        let left = async {
+            self.note_positions().await;
+            self.save().await
+        };
+        tokio::time::timeout(SAVE_MAX, left).await.unwrap_or_else(|_| {
+            tracing::warn!("storing caches takes longer than an end may: the next start folds more");
+            Ok(())
+        })
     }
 
     /// The next start folds from here.

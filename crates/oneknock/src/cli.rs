@@ -5,6 +5,7 @@ mod registry;
 use crate::failure::Failure;
 use crate::language::Language;
 use crate::logging::LogFormat;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use keys::{Suite, TransitSettings};
 pub use registry::{Import, OfWhom, Registry};
@@ -31,6 +32,27 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The process's own command line; ends the process where it is wrong.
+    pub fn read() -> Cli {
+        Cli::try_parse().unwrap_or_else(|error| without_values(error).exit())
+    }
+}
+
+/// What stands at a wrong place may be somebody's number or name, and an error may be kept: words with a digit or of another script are not said
+/// again.
+fn without_values(mut error: clap::Error) -> clap::Error {
+    let may_be_somebodys = |text: &str| !text.is_ascii() || text.bytes().any(|byte| byte.is_ascii_digit());
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
+        if matches!(error.get(kind), Some(ContextValue::String(text)) if may_be_somebodys(text)) {
+            error.insert(kind, ContextValue::String("…".to_owned()));
+            // A hint how to write it says it again.
+            error.remove(ContextKind::Suggested);
+        }
+    }
+    error
 }
 
 /// Everything that the program can be told to do.
@@ -434,5 +456,23 @@ mod tests {
         {
             assert!(Cli::try_parse_from(line.split_whitespace()).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn an_error_says_which_option_and_not_whose_number_stood_there() {
+        let said = |words: &[&str]| without_values(Cli::try_parse_from(words).unwrap_err()).to_string();
+        for words in [
+            ["oneknock", "registry", "erase", "11010519491231002X"],
+            ["oneknock", "registry", "erase", "--lang=闫某某"],
+            ["oneknock", "registry", "--13800138000", ""],
+            ["oneknock", "audit", "13800138000", ""],
+            ["oneknock", "audit", "subject", "-13800138000"],
+        ] {
+            let said = said(&words);
+            assert!(said.contains('…') && !said.contains("1949") && !said.contains("13800138") && !said.contains('闫'), "{said}");
+        }
+        assert!(said(&["oneknock", "registry", "erase", "--lang=闫某某"]).contains("--lang"));
+        // The null control: an ordinary slip is named.
+        assert!(said(&["oneknock", "registry", "erase", "--hosehold"]).contains("--hosehold"));
     }
 }

@@ -16,7 +16,6 @@ mod reconnect;
 mod roles;
 mod site;
 
-use clap::Parser;
 use cli::{Cli, Command};
 use failure::Failure;
 use std::process::ExitCode;
@@ -29,7 +28,7 @@ fn main() -> ExitCode {
     crash::keep_memory_to_ourselves();
     crash::tell_panics_by_their_place();
     memory::settle();
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let filter = match cli.command {
         Command::Run(_) | Command::Connect(_) => "info",
         _ => "warn",

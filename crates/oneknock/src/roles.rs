@@ -86,6 +86,13 @@ fn host_name() -> String {
 
 /// The gateway.
 pub async fn gateway(process: Process, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+    // Its table is long: whoever is told to stop meanwhile has taken nothing.
+    let Some(opened) = stop.run_until_cancelled(open_gateway(&process)).await else { return Ok(()) };
+    let (site, identifiers, lookups) = opened?;
+    connectors::gateway::run(site, process.sign_in, identifiers, lookups, listener, stop).await
+}
+
+async fn open_gateway(process: &Process) -> anyhow::Result<(connectors::gateway::Site, Arc<Table>, connectors::gateway::Lookups)> {
     let store = process.store("gateway").await?;
     let identifiers = Table::open(Arc::clone(&process.site.log), topics::IDENTIFIERS, Grouped::over(store)).await?;
     let site = gateway_site(&process.config, &process.site, Arc::clone(&process.keyring)).await?;
@@ -95,8 +102,7 @@ pub async fn gateway(process: Process, listener: TcpListener, stop: Cancellation
     };
     let (dir, signer) = (process.config.audit_dir.clone(), audit::Signer::open(&process.config.keys_dir)?);
     let log = tokio::task::spawn_blocking(move || audit::AuditLog::open(&dir, &name, signer)).await??;
-    let lookups = connectors::gateway::Lookups::new(log, process.config.lookups_per_hour);
-    connectors::gateway::run(site, process.sign_in, identifiers, lookups, listener, stop).await
+    Ok((site, identifiers, connectors::gateway::Lookups::new(log, process.config.lookups_per_hour)))
 }
 
 /// What the gateway and every source work with.

@@ -7,6 +7,7 @@ mod common;
 use common::{Running, oneknock, output, said, site};
 use serde_json::Value;
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 
 fn json(words: &[&str]) -> (Option<i32>, Value) {
@@ -58,10 +59,23 @@ fn a_site_runs_answers_commands_beside_it_and_ends_well() {
     // Somebody follows a topic for ever: that holds nobody up.
     let mut following = Running::start(oneknock(&["ops", "tail", "control.policies.v1", "--follow", "--config", &site.config]));
     following.wait_for("window_days");
+    // Nor do requests that come to no end.
+    let token = serde_json::from_slice::<Value>(&fs::read(dir.path().join("tokens.json")).unwrap()).unwrap();
+    let slow = [(0, "/v1/tasks/x/actions", "workers"), (1, "/v1/events/checkpoint", "sources")].map(|(at, path, who)| {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", site.ports[at])).unwrap();
+        let token = token[who][0]["token"].as_str().unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n");
+        // Whoever is told to go on is being waited for.
+        stream.write_all(format!("{head}expect: 100-continue\r\ncontent-length: 100\r\n\r\n").as_bytes()).unwrap();
+        let mut said = [0; 12];
+        stream.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"HTTP/1.1 100");
+        stream
+    });
     running.signal("TERM");
     let status = running.end();
     assert_eq!(status.code(), Some(0), "{}", running.rest());
-    drop(following);
+    drop((following, slow));
 
     // With none running, the same command opens the log itself, and answers the same.
     let (code, again) = json(&["mandate", "list", "--json", "--config", &site.config]);

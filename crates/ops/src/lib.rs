@@ -33,9 +33,9 @@ pub enum OpsError {
     /// The log could not answer.
     #[error(transparent)]
     Log(#[from] eventlog::LogError),
-    /// A topic that is not there.
+    /// A topic that is not there: its name, where it is one of ours.
     #[error("there is no topic {0}; `oneknock ops topics` lists them")]
-    NoTopic(String),
+    NoTopic(&'static str),
     /// An argument that means nothing here.
     #[error("{argument}: expected {expected}")]
     Argument {

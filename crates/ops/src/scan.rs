@@ -23,7 +23,10 @@ pub async fn spans(log: &Arc<dyn Log>, topic: &str) -> Result<Vec<Span>, OpsErro
     let topics = log.topics().await?;
     let partitions = topics.iter().find(|info| info.name == topic).map(|info| info.partitions);
     let mut spans = Vec::new();
-    for partition in 0..partitions.ok_or_else(|| OpsError::NoTopic(topic.to_owned()))? {
+    // What is none of ours may be anything that somebody typed: it is not said again.
+    let no_topic =
+        || OpsError::NoTopic(events::topics::ALL.iter().map(|spec| spec.name).find(|name| *name == topic).unwrap_or("of this name"));
+    for partition in 0..partitions.ok_or_else(no_topic)? {
         spans.push(span(log, topic, partition).await?);
     }
     Ok(spans)

@@ -50,12 +50,9 @@ pub async fn run_with(
     shutdown: CancellationToken,
     rules: Rules,
 ) -> anyhow::Result<()> {
-    let partitions = partitions(&*log).await.context("the router cannot see its topics")?;
-    create_dead_letter_topics(&*log, partitions).await?;
-    let caches = config.data_dir.as_deref();
-    let site = Site::open(&log, schemas, config.signers.clone(), config.clock, partitions, caches)
-        .await
-        .context("the router cannot read its tables")?;
+    // Tables are long: whoever is told to stop meanwhile has nothing to drain.
+    let Some(opened) = shutdown.run_until_cancelled(open(&config, &log, schemas)).await else { return Ok(()) };
+    let (site, partitions) = opened?;
     let (identifier_changes, other_changes) = site.spawn_changes();
     let topics: Vec<&str> = travellers::INPUTS.iter().chain(households::INPUTS).copied().chain([TRAVELLERS, TASKS]).collect();
     let mut member = log.join(GROUP, &config.member, &topics).await?;
@@ -126,6 +123,14 @@ pub async fn run_with(
             anyhow::bail!("a loop of the router has ended");
         }
     }
+}
+
+/// The tables, read to their ends, and how many partitions each topic has.
+async fn open(config: &Config, log: &Arc<dyn Log>, schemas: Arc<Schemas>) -> anyhow::Result<(Arc<Site>, i32)> {
+    let partitions = partitions(&**log).await.context("the router cannot see its topics")?;
+    create_dead_letter_topics(&**log, partitions).await?;
+    let site = Site::open(log, schemas, config.signers.clone(), config.clock, partitions, config.data_dir.as_deref()).await;
+    Ok((site.context("the router cannot read its tables")?, partitions))
 }
 
 async fn partitions(log: &dyn Log) -> Result<i32, LogError> {

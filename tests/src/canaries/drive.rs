@@ -1,28 +1,25 @@
 //! Puts canaries into a site by every way that there is, well and badly, and keeps all that is said in return: one file for each kind
-//! of answer. It knows requests and commands, and nothing of what is looked for.
+//! of answer. What agencies, workers and the office do stands beside it; here is what they have in common. It knows requests and commands, and
+//! nothing of what is looked for.
 
-use super::people::Canary;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use events::time;
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use testkit::site::{PATIENCE, Site, until};
-
-/// Answers that may hold what the worker at the door needs.
-pub const LISTS: &str = "worker-lists";
-/// The same with the contact.
-pub const DETAILS: &str = "worker-details";
+use tokio::io::AsyncWriteExt;
 
 /// Where what was said is kept.
 pub struct Kept {
-    folder: PathBuf,
+    /// Where.
+    pub folder: PathBuf,
     /// When everything was observed: a record that is sent again is the same.
-    observed_at: String,
+    pub observed_at: String,
 }
 
 impl Kept {
@@ -62,9 +59,10 @@ pub struct Driver<'a> {
 }
 
 /// A request: method, address, token, headers, body.
-type Ask<'a> = (Method, String, &'a str, Vec<(&'a str, String)>, Vec<u8>);
+pub type Ask<'a> = (Method, String, &'a str, Vec<(&'a str, String)>, Vec<u8>);
 
-fn now_ms() -> i64 {
+/// Now.
+pub fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
@@ -79,7 +77,10 @@ impl<'a> Driver<'a> {
     }
 
     /// Asks, and keeps the whole answer. `id` of a record is the agency's own word, echoed to it by contract, and is taken out.
-    async fn ask(&self, place: &str, (method, url, token, headers, body): Ask<'_>) -> Result<(StatusCode, Value)> {
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn ask(&self, place: &str, (method, url, token, headers, body): Ask<'_>) -> Result<(StatusCode, Value)> {
         let mut request = self.http.request(method, &url).body(body);
         if !token.is_empty() {
             request = request.bearer_auth(token);
@@ -103,223 +104,6 @@ impl<'a> Driver<'a> {
         Ok((status, whole))
     }
 
-    /// The records of these people from all three agencies, in three requests; sent again where nothing was answered.
-    ///
-    /// # Errors
-    /// Nothing is answered for long.
-    pub async fn arrivals(&self, people: &[Canary], counts: &mut Counts) -> Result<()> {
-        type Make = fn(&Canary, &str, &str) -> Value;
-        let makes: [(&str, Make); 3] = [("checkpoint", Canary::checkpoint), ("highway", Canary::highway), ("telecom", Canary::telecom)];
-        for (kind, make) in makes {
-            let mut body = String::new();
-            for one in people {
-                // Broken lines and records among the good ones.
-                match one.number % 23 {
-                    0 => body += &format!("{{\"id\":\"{}\",\"phone\":\"{}\",\n", one.agency_id, one.phone),
-                    1 => body += &json!({"id": one.agency_id, "resident_id": &one.resident_id[1..], "phone": one.phone}).to_string(),
-                    2 => body += &json!({"id": [one.agency_id], "resident_id": {"is": one.resident_id}, "name": one.name}).to_string(),
-                    3 => body += &make(one, &one.agency_id, &one.name).to_string(),
-                    4 => body += &make(one, &one.agency_id.repeat(20), &self.kept.observed_at).to_string(),
-                    _ => {}
-                }
-                body += &format!("\n{}\n", make(one, &one.agency_id, &self.kept.observed_at));
-                for (field, value) in wrong_fields(one).into_iter().filter(|_| one.number.is_multiple_of(19)) {
-                    let mut record = make(one, &format!("{}-{field}", one.agency_id), &self.kept.observed_at);
-                    record[field] = value;
-                    body += &format!("{record}\n");
-                }
-            }
-            let deadline = Instant::now() + PATIENCE * 2;
-            loop {
-                let url = format!("{}/v1/events/{kind}", self.site.client.gateway);
-                let headers = vec![("content-type", "application/x-ndjson".to_owned())];
-                let token = self.site.client.source_token(kind)?;
-                counts.requests += 1;
-                match self.ask("gateway-events", (Method::POST, url, token, headers, body.clone().into_bytes())).await {
-                    Ok((StatusCode::ACCEPTED, answer)) => {
-                        // What was taken before a kill is known already.
-                        let of = |what: &str| answer[what].as_u64().unwrap_or(0);
-                        counts.accepted += of("accepted") + of("duplicate");
-                        counts.rejected += answer["rejected"].as_u64().unwrap_or(0);
-                        break;
-                    }
-                    Ok((StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _)) | Err(_) => {}
-                    Ok((status, _)) => anyhow::bail!("the gateway answered {status}"),
-                }
-                ensure!(Instant::now() < deadline, "the gateway takes nothing");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Requests that are wrong in themselves, with this person's numbers wherever they fit: media types, envelopes, paths, queries, tokens,
-    /// headers; and questions.
-    ///
-    /// # Errors
-    /// No answer at all.
-    pub async fn oddities(&self, one: &Canary, counts: &mut Counts) -> Result<()> {
-        let client = &self.site.client;
-        let (gateway, inbox, ops) = (&client.gateway, &client.inbox, &client.ops);
-        let token = client.source_token("checkpoint")?;
-        let (worker, operator) = (client.token("workers")?, client.token("ops")?);
-        let record = one.checkpoint(&format!("{}-odd", one.agency_id), &self.kept.observed_at);
-        let events = format!("{gateway}/v1/events/checkpoint");
-        let media = |text: &str| vec![("content-type", text.to_owned())];
-        let padded = format!("00-{:0>32}-{:0>16}-01", &one.resident_id[..17], one.phone);
-        let hidden = format!("00-{:f>32}-{:f>16}-01", &one.resident_id[..17], one.phone);
-        let traced = |trace: &str| vec![("content-type", "application/json".to_owned()), ("traceparent", trace.to_owned())];
-        let envelope = |trace: &str| {
-            let data = one.checkpoint(&format!("{}-{trace}", one.agency_id), &self.kept.observed_at);
-            json!({"specversion": "1.0", "id": one.resident_id, "source": format!("/{}", one.phone), "subject": one.name, "type": "x", "traceparent": trace, "data": data})
-        };
-        let encoded: String = one.name.bytes().chain(one.plate.bytes()).map(|byte| format!("%{byte:02X}")).collect();
-        let (phone, id) = (&one.phone, &one.resident_id);
-        let mut asks: Vec<Ask<'_>> = vec![
-            (Method::POST, events.clone(), token, media("text/plain"), record.to_string().into()),
-            (Method::POST, events.clone(), token, media(&format!("application/{phone}")), record.to_string().into()),
-            (Method::POST, events.clone(), token, media("application/json"), format!("{record}}}").into()),
-            (Method::POST, events.clone(), token, media("application/json"), record.to_string()[..60].into()),
-            (
-                Method::POST,
-                events.clone(),
-                token,
-                traced(&padded),
-                one.checkpoint(&format!("{id}-t1"), &self.kept.observed_at).to_string().into(),
-            ),
-            (
-                Method::POST,
-                events.clone(),
-                token,
-                traced(&hidden),
-                one.checkpoint(&format!("{id}-t2"), &self.kept.observed_at).to_string().into(),
-            ),
-            (
-                Method::POST,
-                events.clone(),
-                token,
-                traced(&one.name),
-                one.checkpoint(&format!("{id}-t3"), &self.kept.observed_at).to_string().into(),
-            ),
-            (Method::POST, events.clone(), token, media("application/cloudevents+json"), envelope(&padded).to_string().into()),
-            (
-                Method::POST,
-                events.clone(),
-                token,
-                media("application/cloudevents-batch+json"),
-                json!([envelope(&hidden), envelope(id), 7]).to_string().into(),
-            ),
-            (Method::POST, events.clone(), &one.agency_id, media("application/json"), record.to_string().into()),
-            (Method::POST, events.clone(), "", media("application/json"), record.to_string().into()),
-            (Method::POST, format!("{gateway}/v1/events/{phone}"), token, media("application/json"), record.to_string().into()),
-            (
-                Method::GET,
-                format!("{gateway}/v1/events/{id}"),
-                token,
-                vec![("x-name", one.name.clone()), ("user-agent", phone.clone())],
-                vec![],
-            ),
-            (Method::GET, format!("{gateway}/v1/events/{encoded}?phone={phone}"), token, vec![("cookie", format!("id={id}"))], vec![]),
-            (Method::PUT, format!("{gateway}/{encoded}?{id}"), token, vec![("referer", format!("http://x/{phone}"))], vec![]),
-            (Method::GET, format!("{inbox}/v1/tasks?grid={phone}&state={id}&after={encoded}"), worker, vec![], vec![]),
-            (
-                Method::GET,
-                format!("{inbox}/v1/tasks?grid={phone}&list={encoded}"),
-                worker,
-                vec![("if-none-match", format!("\"{id}\""))],
-                vec![],
-            ),
-            (Method::GET, format!("{inbox}/v1/tasks/{id}?reason={encoded}"), worker, vec![], vec![]),
-            (Method::GET, format!("{inbox}/v1/tasks/stream?after={id}"), worker, vec![("last-event-id", phone.clone())], vec![]),
-            (
-                Method::POST,
-                format!("{inbox}/v1/tasks/{id}/actions"),
-                worker,
-                media("application/json"),
-                json!({"action_id": id, "action": phone, "note": one.note}).to_string().into(),
-            ),
-            (Method::GET, format!("{inbox}/sign-in?token={phone}"), "", vec![], vec![]),
-            (Method::GET, format!("{ops}/v1/trace/{id}"), operator, vec![], vec![]),
-            (Method::GET, format!("{ops}/v1/tail/{phone}?count={id}"), operator, vec![], vec![]),
-            (Method::GET, format!("{ops}/{encoded}"), operator, vec![("authorization", format!("Basic {phone}"))], vec![]),
-        ];
-        let lookups = [
-            json!({"phone": one.phone_written()}),
-            json!({"resident_id": one.resident_id_written()}),
-            json!({"plate": one.plate}),
-            json!({"resident_id": &id[1..]}),
-            json!({"phone": phone, "mandate": one.name}),
-        ];
-        let lookup = format!("{gateway}/v1/screenings/lookup");
-        asks.extend(lookups.map(|body| (Method::POST, lookup.clone(), token, media("application/json"), body.to_string().into_bytes())));
-        for ask in asks {
-            counts.requests += 1;
-            self.ask("odd-requests", ask).await?;
-        }
-        Ok(())
-    }
-
-    /// More than a request may hold, all of it somebody's.
-    ///
-    /// # Errors
-    /// No answer.
-    pub async fn too_much(&self, one: &Canary) -> Result<()> {
-        let token = self.site.client.source_token("checkpoint")?;
-        let url = format!("{}/v1/events/checkpoint", self.site.client.gateway);
-        let line = format!("{}\n", one.checkpoint(&one.agency_id, &self.kept.observed_at));
-        for (media, body) in [("application/x-ndjson", line.repeat(10_001)), ("application/json", line.repeat(20_000))] {
-            let headers = vec![("content-type", media.to_owned())];
-            // A server may close the connection instead of taking it all.
-            let _ = self.ask("odd-requests", (Method::POST, url.clone(), token, headers, body.into_bytes())).await;
-        }
-        Ok(())
-    }
-
-    /// The worker's round: every list, and of so many tasks the contact, opened for a reason, a note, and an outcome.
-    ///
-    /// # Errors
-    /// No answer, or one that is not promised.
-    pub async fn workers(&self, people: &[Canary], most: usize) -> Result<usize> {
-        let (inbox, token) = (&self.site.client.inbox, self.site.client.token("workers")?);
-        let mut tasks: Vec<Value> = Vec::new();
-        let mut after = String::new();
-        loop {
-            let url = format!("{inbox}/v1/tasks?limit=500&state=open&after={after}");
-            let (status, mut page) = self.ask(LISTS, (Method::GET, url, token, vec![], vec![])).await?;
-            ensure!(status == StatusCode::OK, "list: {status}");
-            tasks.append(page["tasks"].as_array_mut().context("tasks")?);
-            match page["next"].as_str() {
-                Some(next) => after = next.to_owned(),
-                None => break,
-            }
-        }
-        for (at, task) in tasks.iter().take(most).enumerate() {
-            let one = &people[at % people.len()];
-            let id = task["task_id"].as_str().context("a task's id")?;
-            let act = |step: u64, mut body: Value| {
-                body["action_id"] = format!("6f1c1f0e-8d3a-4a39-9a53-{:012x}", (at as u64) << 8 | step).into();
-                (
-                    Method::POST,
-                    format!("{inbox}/v1/tasks/{id}/actions"),
-                    token,
-                    vec![("content-type", "application/json".to_owned())],
-                    body.to_string().into_bytes(),
-                )
-            };
-            let mut url: reqwest::Url = format!("{inbox}/v1/tasks/{id}").parse()?;
-            url.query_pairs_mut().append_pair("reason", &format!("{} {}", one.name, one.phone));
-            self.ask(DETAILS, (Method::GET, url.to_string(), token, vec![], vec![])).await?;
-            let (status, said) = self.ask(LISTS, act(0, json!({"action": "note", "note": one.note}))).await?;
-            ensure!(status == StatusCode::OK, "a note: {status} {said}");
-            self.ask(DETAILS, (Method::GET, url.to_string(), token, vec![], vec![])).await?;
-            self.ask(LISTS, act(1, json!({"action": "hand_back", "to_grid": one.phone, "note": one.note}))).await?;
-            if at.is_multiple_of(3) {
-                self.ask(LISTS, act(2, json!({"action": "outcome", "outcome": "screened", "note": one.note}))).await?;
-            }
-        }
-        Ok(tasks.len())
-    }
-
     /// Metrics, health, reports over HTTP.
     ///
     /// # Errors
@@ -336,42 +120,38 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// A command, with all that it says.
+    /// A command, and all that it says.
     ///
     /// # Errors
     /// It does not start.
     pub async fn command(&self, words: &[&str]) -> Result<Option<i32>> {
         let said = self.site.command(words).await?;
-        self.kept.note("commands", format!("{}\n{}\n{}", words[..2.min(words.len())].join(" "), said.out, said.err).as_bytes())?;
+        self.heard("commands", words, &[said.out.as_bytes(), said.err.as_bytes()])?;
         Ok(said.code)
     }
 
-    /// Every command of ops and of those who look after a site, as text and as JSON.
+    /// The same of one that reads this on standard input, and writes what is for a person's eyes to standard output: that goes to `place`, what
+    /// it says beside it to where every command's words go.
     ///
     /// # Errors
-    /// One does not start.
-    pub async fn commands(&self, one: &Canary) -> Result<()> {
-        let log = self.site.log().await?;
-        let topics: Vec<String> = log.topics().await?.into_iter().map(|info| info.name).collect();
-        let decision = crate::topics::records(&log, events::topics::DECISIONS).await?.pop();
-        let event = decision.map_or_else(|| "0".repeat(32), |record| String::from_utf8_lossy(&record.key).into_owned());
-        let household = one.household();
-        let mut all: Vec<Vec<&str>> = ["topics", "lag", "ledger", "doctor"].map(|name| vec!["ops", name]).into();
-        all.extend([vec!["ops", "trace", &event], vec!["ops", "dlq", "list"], vec!["audit", "verify"], vec!["audit", "checkpoints"]]);
-        all.extend([vec!["audit", "subject", "--household", &household], vec!["keys", "list"], vec!["mandate", "list"]]);
-        all.extend(topics.iter().map(|topic| vec!["ops", "tail", topic.as_str(), "-n", "20"]));
-        for words in &mut all {
-            self.command(words).await?;
-            words.push("--json");
-            self.command(words).await?;
-        }
-        // A person who asks is named on standard input.
-        let mut asked = tokio::process::Command::new(testkit::site::binary()?);
-        asked.args(["audit", "subject", "--json", "--config"]).arg(self.site.config()).env("RUST_LOG", "trace");
-        let mut child = asked.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        tokio::io::AsyncWriteExt::write_all(child.stdin.as_mut().context("stdin")?, format!("{}\n", one.resident_id).as_bytes()).await?;
+    /// It does not start.
+    pub async fn command_with(&self, words: &[&str], stdin: &[u8], place: &str) -> Result<Option<i32>> {
+        let mut command = tokio::process::Command::new(testkit::site::binary()?);
+        command.args(words).arg("--config").arg(self.site.config()).env("RUST_LOG", "trace").current_dir(self.site.dir());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+        // Who does not want it closes its end.
+        let _ = child.stdin.take().context("standard input")?.write_all(stdin).await;
         let output = child.wait_with_output().await?;
-        self.kept.note("commands", &[output.stdout, output.stderr].concat())
+        self.heard(place, words, &[&output.stdout])?;
+        self.heard("commands", words, &[&output.stderr])?;
+        Ok(output.status.code())
+    }
+
+    fn heard(&self, place: &str, words: &[&str], said: &[&[u8]]) -> Result<()> {
+        // Which command it was; not what stood there in the place of one.
+        let name =
+            words.iter().take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase())).copied().collect::<Vec<_>>().join(" ");
+        self.kept.note(place, &[&[name.as_bytes()], said].concat().join(&b'\n'))
     }
 
     /// A record of a topic comes again, cut off: it must become a dead letter.
@@ -426,23 +206,9 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// Fields that are no identifier's, with an identifier in them.
-fn wrong_fields(one: &Canary) -> Vec<(&'static str, Value)> {
-    let coded = ["checkpoint", "station", "vehicle_class"].map(|field| (field, json!(one.resident_id_written())));
-    let destination = json!({"division": "330106", "grid": one.plate, "address": one.address});
-    let mut all = vec![
-        ("mandate", json!(one.name)),
-        ("direction", json!(one.plate)),
-        ("origin_division", json!(one.phone)),
-        ("to_division", json!(one.phone)),
-        ("party_size", json!(one.phone)),
-        ("dwell_minutes", json!(one.phone)),
-        ("destination", destination),
-        ("station", json!(one.plate)),
-        ("checkpoint", json!(one.phone_written())),
-    ];
-    all.extend(coded);
-    all
+/// The folder of inputs beside a site's: what is put in stands there, and is not looked through.
+pub fn inputs(site: &Site) -> PathBuf {
+    site.dir().parent().unwrap_or(Path::new("/")).join("inputs")
 }
 
 /// Takes the agency's own ids out.
@@ -454,27 +220,4 @@ fn forget_ids(value: &mut Value) {
     if value.get("event_id").is_some() && value.get("status").is_some() {
         value["id"] = Value::Null;
     }
-}
-
-/// Files for the file drop, good ones and bad ones.
-///
-/// # Errors
-/// They cannot be written.
-pub fn drop_files(folder: &Path, people: &[Canary]) -> Result<()> {
-    let (drop_lines, drop_rows) = (folder.join("lines"), folder.join("rows"));
-    std::fs::create_dir_all(&drop_lines)?;
-    std::fs::create_dir_all(&drop_rows)?;
-    let at = time::format(events::Millis(now_ms() - 7_200_000));
-    let mut lines = String::new();
-    let mut rows = String::from("id,observed_at,checkpoint,direction,resident_id,phone,plate,name\n");
-    for one in people {
-        let Canary { agency_id, resident_id, name, plate, .. } = one;
-        lines += &format!("{}\n", one.checkpoint(&format!("{agency_id}-drop"), &at));
-        lines += &format!("{{\"id\":\"{agency_id}\",\"resident_id\":\"{resident_id}\n{name}\n");
-        rows += &format!("{agency_id}-csv,{at},G60-118,in,{resident_id},{},{plate},{name}\n", one.phone_written());
-        rows += &format!("{agency_id}-csv,{at},G60-118,in,{resident_id}?,{name}\n\"{name},{plate}\n");
-    }
-    std::fs::write(drop_lines.join("a.ndjson"), &lines)?;
-    std::fs::write(drop_lines.join("b.ndjson"), encoding_rs::GB18030.encode(&lines).0)?;
-    Ok(std::fs::write(drop_rows.join("c.csv"), rows)?)
 }

@@ -1,16 +1,20 @@
 //! `cargo xtask canaries`: a site of the real program at its most talkative, filled with made-up people by every way in, under load, faults
 //! and crashes; afterwards no file and no output of it may hold anything of them in clear, in any coding.
 
+mod agencies;
 mod drive;
+mod office;
 mod people;
 mod scan;
+mod workers;
 
 use crate::log_choice::LogKind;
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use drive::{Counts, DETAILS, Driver, Kept, LISTS};
+use drive::{Counts, Driver, Kept};
 use nix::sys::resource::{Resource, setrlimit};
+use office::{SUBJECT, SUBJECT_PAGE};
 use people::{COUNT_MAX, Canary, FIELDS};
 use scan::{Found, Pattern, Scanner};
 use serde::Serialize;
@@ -20,6 +24,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use testkit::site::{Options as SiteOptions, Site};
+use workers::{DETAILS, LISTS, STREAM};
 
 /// People whose records go in one request of each agency.
 const PEOPLE_AT_ONCE: usize = 400;
@@ -27,6 +32,20 @@ const PEOPLE_AT_ONCE: usize = 400;
 const OPENED_MAX: usize = 1_000;
 const KILLS: usize = 4;
 const TOLD_MAX: usize = 30;
+
+/// So many telephone numbers may be met inside of random tokens: with 100 000 people there are some 2 million different ones of 32 digits, in which one
+/// or two are to be expected. A leak is met as often as there are people.
+const CHANCE_MAX: usize = 8;
+
+/// What is meant for somebody's eyes, and which fields they are entitled to: what a worker's phone is shown at the door, and what residents are told of
+/// why their contact was opened. Everything else, receipts and certificates among it, holds nothing of anybody.
+const FOR_EYES: [(&str, &[&str]); 5] = [
+    (LISTS, &["address"]),
+    (STREAM, &["address"]),
+    (DETAILS, &["address", "contact_name", "contact_phone", "note", "phone"]),
+    (SUBJECT, &["name", "phone"]),
+    (SUBJECT_PAGE, &["name", "phone"]),
+];
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -68,8 +87,10 @@ pub struct Report {
     pub planted_line_hits: u64,
     /// Fields met in what went in: all of them, or nothing was looked for.
     pub fields_put_in: usize,
-    /// Hits in answers to workers, who may see them.
-    pub shown_to_workers: u64,
+    /// Hits in what is for somebody's eyes, by where it is kept.
+    pub shown: BTreeMap<&'static str, u64>,
+    /// Receipts of corrections and erasures.
+    pub receipts: usize,
     /// Records of all topics.
     pub records: u64,
     /// Files looked through.
@@ -78,6 +99,8 @@ pub struct Report {
     pub bytes: u64,
     /// What was found in clear.
     pub hits: u64,
+    /// Telephone numbers whose digits stand inside of tokens or ids, which are random: see `CHANCE_MAX`.
+    pub by_chance: BTreeSet<u64>,
     /// The first of them: where, what, in which coding, how often, and at which byte.
     pub told: Vec<String>,
     /// How long it took, in seconds.
@@ -91,7 +114,9 @@ impl Report {
         self.hits == 0
             && went_in
             && self.planted_line_hits > 0
-            && self.shown_to_workers > 0
+            && self.shown.len() == FOR_EYES.len()
+            && self.receipts > 5
+            && self.by_chance.len() <= CHANCE_MAX
             && self.planted_found == self.patterns
             && self.codings >= 12
     }
@@ -102,20 +127,35 @@ impl fmt::Display for Report {
         for told in &self.told {
             writeln!(f, "{told}")?;
         }
-        let Report { log, identities, requests, accepted, rejected, tasks, kills, codings, patterns, planted_found, files, bytes, .. } =
-            self;
+        let Report {
+            log,
+            identities,
+            requests,
+            accepted,
+            rejected,
+            tasks,
+            receipts,
+            kills,
+            codings,
+            patterns,
+            planted_found,
+            files,
+            bytes,
+            ..
+        } = self;
         write!(
             f,
             "canaries: log {log}, {identities} identities, {requests} requests, {accepted} records accepted, {rejected} rejected, {tasks} tasks, \
-             {kills} kills; {files} files, {} MiB, {} records: {} hits in {codings} codings; planted {planted_found} of {patterns} found, \
-             and {} in a line of the log; {} of {} fields went in, {} shown to workers; {:.0} s",
+             {receipts} receipts, {kills} kills; {files} files, {} MiB, {} records: {} hits in {codings} codings, and {} numbers in random tokens by chance; planted {planted_found} of {patterns} found, \
+             and {} in a line of the log; {} of {} fields went in; shown to whom it is for: {}; {:.0} s",
             bytes >> 20,
             self.records,
             self.hits,
+            self.by_chance.len(),
             self.planted_line_hits,
             self.fields_put_in,
             FIELDS.len(),
-            self.shown_to_workers,
+            self.shown.iter().map(|(place, count)| format!("{place} {count}")).collect::<Vec<_>>().join(", "),
             self.seconds
         )
     }
@@ -138,7 +178,7 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report> {
     let talk = Some("text");
     let mut site = Site::start(SiteOptions { program: options.program, talk, ..SiteOptions::of_today(log) }).await?;
     let home = site.dir().parent().context("a folder around the site")?.to_owned();
-    let (inputs, answers) = (home.join("inputs"), home.join("answers"));
+    let (inputs, answers) = (drive::inputs(&site), home.join("answers"));
     let kept = Kept::new(answers.clone())?;
     configure(&site, options.log, &inputs.join("drop"))?;
     site.restart().await?;
@@ -147,8 +187,8 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report> {
     let mut counts = Counts::default();
     let paths = write_inputs(&inputs, &people)?;
     let [grids, households, residents] = &paths;
-    let words = ["registry", "import", "--yes", "--grids", grids, "--households", households, "--residents", residents];
-    let code = Driver::new(&site, &kept)?.command(&words).await?;
+    let import = ["registry", "import", "--yes", "--grids", grids, "--households", households, "--residents", residents];
+    let code = Driver::new(&site, &kept)?.command(&import).await?;
     ensure!(code == Some(3), "the import must end with rejected rows, and ended with {code:?}");
     progress("the registry is imported");
 
@@ -176,9 +216,17 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report> {
     driver.command(&["connect", "--source", "lines", "--once"]).await?;
     driver.command(&["connect", "--source", "rows", "--once"]).await?;
     site.closed_ledger().await?;
-    report.tasks = driver.workers(&people, OPENED_MAX.min(people.len() / 4)).await?;
+    let round = driver.workers(&people, OPENED_MAX.min(people.len() / 4)).await?;
+    report.tasks = round.tasks;
+    progress("workers have been round");
     driver.spoil_a_record().await?;
     driver.commands(&people[0]).await?;
+    driver.subject(&round.household).await?;
+    driver.with_a_full_disk(&people[0], &round).await?;
+    report.receipts = driver.rights(&people, &import).await?;
+    progress("residents have asked: now the mandate ends");
+    driver.scrape().await?;
+    driver.end_of_the_mandate(&people[0], &round.task_id).await?;
     driver.scrape().await?;
     report.records = driver.dump().await?;
     progress("all is said: now the process is aborted, and everything looked through");
@@ -227,7 +275,7 @@ fn configure(site: &Site, log: LogKind, folder: &Path) -> Result<()> {
 
 fn write_inputs(folder: &Path, people: &[Canary]) -> Result<[String; 3]> {
     std::fs::create_dir_all(folder)?;
-    drive::drop_files(&folder.join("drop"), &people[..people.len() / 20])?;
+    agencies::drop_files(&folder.join("drop"), &people[..people.len() / 20])?;
     let mut paths = Vec::new();
     for (name, text) in people::register(people) {
         let path = folder.join(name);
@@ -254,26 +302,28 @@ fn is_reject(path: &Path) -> bool {
     path.to_string_lossy().ends_with(".rejects.csv")
 }
 
-/// Every file but what was put in; workers may be shown the address, and of an opened task its contact and note.
+/// Every file but what was put in.
 fn look_through(scanner: &Scanner, home: &Path, inputs: &Path, report: &mut Report) -> Result<()> {
     for path in files_below(home)? {
         if path.starts_with(inputs) && !is_reject(&path) {
             continue;
         }
         let place = path.strip_prefix(home).unwrap_or(&path).display().to_string();
-        let allowed: &[&str] = match place.as_str() {
-            place if place == format!("answers/{LISTS}") => &["address"],
-            place if place == format!("answers/{DETAILS}") => &["address", "contact_name", "contact_phone", "note", "phone"],
-            _ => &[],
-        };
+        let eyes = place.strip_prefix("answers/").and_then(|answer| FOR_EYES.iter().find(|(for_eyes, _)| *for_eyes == answer));
         let mut found = Found::new();
         report.bytes += scanner.file(&path, &mut found)?;
         report.files += 1;
         let names: BTreeMap<Pattern, &str> = found.keys().map(|pattern| (*pattern, FIELDS[pattern.field].name)).collect();
         for (pattern, (count, first)) in found {
             let name = names[&pattern];
-            if allowed.contains(&name) {
-                report.shown_to_workers += count;
+            if let Some(digits) = pattern.by_chance {
+                report.by_chance.insert(digits);
+                continue;
+            }
+            if let Some((answer, fields)) = eyes
+                && fields.contains(&name)
+            {
+                *report.shown.entry(answer).or_default() += count;
                 continue;
             }
             report.hits += count;
@@ -307,5 +357,5 @@ fn plant_in_the_log(scanner: &Scanner, said: &Path, one: &Canary) -> Result<u64>
     std::fs::File::options().append(true).open(said)?.write_all(line.as_bytes())?;
     let mut found = Found::new();
     scanner.file(said, &mut found)?;
-    Ok(found.values().map(|(count, _)| count).sum())
+    Ok(found.iter().filter(|(pattern, _)| pattern.by_chance.is_none()).map(|(_, (count, _))| count).sum())
 }

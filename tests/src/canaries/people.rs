@@ -174,12 +174,14 @@ pub fn register(people: &[Canary]) -> [(&'static str, String); 3] {
             continue;
         }
         // Bad ones, each with everything that is known of the person in it.
-        match number / BAD_OF % 6 {
+        match number / BAD_OF % 8 {
             0 => residents += &format!("{resident_id},{household},{name},{digits}?,{phone},{plate},,\n", digits = &resident_id[..17]),
             1 => residents += &format!("{name},no-such-{phone},{name},{resident_id},{phone},{plate},,\n"),
             2 => residents += &format!("R,{household},{name},{resident_id};{resident_id},{phone},{plate}\n"),
             3 => households += &format!("{resident_id},{grid},{address},{contact_name},{contact_phone}\n"),
             4 => households += &format!("{phone},no-such-{plate},{address},{contact_name},{contact_phone}\n"),
+            5 => households += &format!("{contact_name}家,{grid},{address},{contact_name},{contact_phone}\n"),
+            6 => households += &format!("{address},{grid},{address},{contact_name},{contact_phone}\n"),
             _ => households += &format!("{household},{grid},{},{contact_name},{contact_phone}\n", address.repeat(200)),
         }
     }

@@ -20,6 +20,9 @@ pub struct Pattern {
     pub coding: &'static str,
     /// Whether the text's own digits are seen as such: where its neighbours tell whether it is the whole number.
     plain: bool,
+    /// Met inside of a word of random hexadecimal digits, such as a token: the digits there. Among millions of tokens some hold any few, and
+    /// a token is copied often.
+    pub by_chance: Option<u64>,
 }
 
 /// How often each pattern was met in one place, and where first.
@@ -106,7 +109,7 @@ impl Scanner {
         for (field, facts) in FIELDS.iter().enumerate() {
             for (coding, pattern) in facts.markers.iter().flat_map(|marker| codings(marker)) {
                 let plain = facts.digits.is_some() && matches!(coding, "utf-8" | "reversed");
-                patterns.push(Pattern { field, coding, plain });
+                patterns.push(Pattern { field, coding, plain, by_chance: None });
                 bytes.push(pattern);
             }
         }
@@ -138,8 +141,9 @@ impl Scanner {
             let until = if is_last { held.len() } else { held.len() - OVERLAP / 2 };
             let from = if before == 0 { 0 } else { had.min(OVERLAP) - OVERLAP / 2 };
             for hit in self.automaton.find_overlapping_iter(&held) {
-                let pattern = self.patterns[hit.pattern().as_usize()];
+                let mut pattern = self.patterns[hit.pattern().as_usize()];
                 if hit.end() > from && hit.end() <= until && self.is_whole(pattern, &held, hit.range()) {
+                    pattern.by_chance = pattern.plain.then(|| by_chance(&held, hit.range())).flatten();
                     let (count, _) = found.entry(pattern).or_insert((0, before + hit.start() as u64));
                     *count += 1;
                 }
@@ -162,6 +166,21 @@ impl Scanner {
         let rest = if pattern.coding == "reversed" { before } else { after };
         rest + at.len() >= digits && whole <= digits + 4
     }
+}
+
+/// The digits around it, if they stand in a word as long as an id or a token (a length byte beside it may look like a letter) in which several
+/// hexadecimal letters are. What is filled up with one of them, or stands beside a token, is not random.
+fn by_chance(text: &[u8], at: std::ops::Range<usize>) -> Option<u64> {
+    let around = |is_of: fn(&&u8) -> bool| {
+        let before = text[..at.start].iter().rev().take_while(is_of).count();
+        let after = text[at.end..].iter().take_while(is_of).count();
+        &text[at.start - before..at.end + after]
+    };
+    let word = around(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let letters: BTreeSet<&u8> = word.iter().filter(|byte| byte.is_ascii_lowercase()).collect();
+    let is_random = letters.len() > 1 && matches!(word.len(), 16..=18 | 32..=34 | 64..=66);
+    let digits = around(|byte| byte.is_ascii_digit());
+    is_random.then(|| digits.iter().fold(0, |number: u64, digit| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'))))
 }
 
 #[cfg(test)]
@@ -200,6 +219,25 @@ mod tests {
         }
         for number in ["19305700001", "+8619305700001", "008619305700001,", "10000750391", "\"phone\":\"193-0570-0001\""] {
             assert!(count(number) > 0, "{number}");
+        }
+    }
+
+    #[test]
+    fn digits_in_a_random_token_are_chance_and_beside_one_or_in_padding_are_not() {
+        let scanner = Scanner::new().unwrap();
+        let told = |text: &str| {
+            let mut found = Found::new();
+            scanner.reader(text.as_bytes(), &mut found).unwrap();
+            found.keys().map(|pattern| pattern.by_chance.is_some()).collect::<Vec<_>>()
+        };
+        for random in ["0af7651916cd19260412345cb211c80e", "b7ad6b7154321406291a3c4d5e6f70812", "ab19305712345cd0"] {
+            assert_eq!(told(random), [true], "{random}");
+        }
+        let token = "0af7651916cd43dd8448eb211c80319c";
+        for somebodys in
+            [format!("{token}d19260412345"), format!("{:f>32}", "19305712345"), "ab19260412345cd".into(), "a19305712345".into()]
+        {
+            assert_eq!(told(&somebodys), [false], "{somebodys}");
         }
     }
 

@@ -47,7 +47,7 @@ pub const BODY_BYTES_MAX: usize = 8 << 20;
 /// Most records of a request.
 pub const RECORDS_MAX: usize = 10_000;
 /// How long requests under way may take when the process is asked to stop.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(6);
 
 /// `[gateway]` of oneknock.toml.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]

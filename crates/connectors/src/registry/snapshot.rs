@@ -14,6 +14,7 @@ use keys::{KeysGone, MandateKeys};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use unicode_normalization::UnicodeNormalization;
 
 /// Longest name or phone as it was written, in characters.
 pub const NAME_CHARS_MAX: usize = 128;
@@ -114,6 +115,16 @@ fn required(cells: &[String], at: usize, name: &'static str) -> Result<String, R
     code.ok_or_else(|| Refusal::missing(name))
 }
 
+/// A household's code is a key of topics: never what the same row says of its people. As with other codes, a name that stands nowhere else in the
+/// row cannot be told from one.
+fn says_who_lives_there(code: &str, cells: &[String]) -> bool {
+    let letters = |text: &str| text.nfkc().filter(|c| c.is_alphanumeric()).collect::<String>();
+    let code = letters(code);
+    // A code may be the number of a door: what is written in another script is none.
+    let mut said = cells.iter().skip(2).map(|cell| letters(cell)).filter(|value| !value.is_ascii() && value.chars().count() > 1);
+    said.any(|value| code.contains(&value))
+}
+
 /// A code that travels in clear.
 fn code(cells: &[String], at: usize, name: &'static str) -> Result<String, Refusal> {
     intake::impersonal(required(cells, at, name)?, name)
@@ -157,6 +168,9 @@ impl Reading<'_> {
         let id = code(cells, 0, "household")?;
         if id.starts_with('~') {
             return Err(Refusal::bad_value("household", "must not begin with ~").into());
+        }
+        if says_who_lives_there(&id, cells) {
+            return Err(Refusal::bad_value("household", "holds the row's own address or contact: expected a code").into());
         }
         let read = self.read_household(&id, cells);
         let id = self.code(&id);

@@ -45,7 +45,7 @@ fn list(keyring: &keys::Keyring, as_json: bool) -> Result<(), Failure> {
 
 async fn rotate(config: &Config, keyring: &keys::Keyring, mandate: &str, as_json: bool) -> Result<(), Failure> {
     if keyring.describe()?.iter().all(|one| one.mandate != mandate) {
-        return Err(Failure::Usage(format!("--mandate: no keys of {mandate} are here")));
+        return Err(Failure::Usage("--mandate: no keys of such a mandate are here".to_owned()));
     }
     // Written down before: for that the log must be there.
     let site = site::for_command(config).await?;

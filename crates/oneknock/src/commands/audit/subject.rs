@@ -62,7 +62,8 @@ pub async fn run(config: &Path, options: &Subject, as_json: bool) -> Result<(), 
     let (households, tokens) = match &options.household {
         Some(household) => (BTreeSet::from([household.clone()]), of_household(household, &mandate, &table, &site.schemas.codec())?),
         None => {
-            let keys = keyring.mandate(&mandate).ok_or_else(|| Failure::Usage(format!("--mandate: no keys of {mandate} are here")))?;
+            let keys =
+                keyring.mandate(&mandate).ok_or_else(|| Failure::Usage("--mandate: no keys of such a mandate are here".to_owned()))?;
             let mut line = String::new();
             std::io::stdin().lock().read_line(&mut line).context("the identifier, in one line of standard input")?;
             of_person(line.trim(), &keys, &table, &site.schemas.codec())?

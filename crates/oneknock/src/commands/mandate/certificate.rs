@@ -160,7 +160,7 @@ impl Certificate {
 pub fn print(config: &Path, id: &str, as_json: bool) -> Result<(), Failure> {
     let config = config::load(config)?;
     let (certificate, text) =
-        Certificate::read(&config, id)?.ok_or_else(|| anyhow!("there is no certificate of {id}: `oneknock mandate end {id}` writes it"))?;
+        Certificate::read(&config, id)?.ok_or_else(|| anyhow!("there is no such certificate: `oneknock mandate end` writes one"))?;
     if as_json {
         print!("{text}");
         return Ok(());

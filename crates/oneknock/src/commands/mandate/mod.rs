@@ -52,7 +52,7 @@ async fn publish(config: &Config, site: &Site, actor: &str, before: Option<&Mand
 /// The mandate of an id among those that the log holds.
 async fn known(site: &Site, id: &str) -> Result<Mandate, Failure> {
     let found = site.mandates().await?.get(id).map(|mandate| Mandate::clone(&mandate));
-    found.ok_or_else(|| Failure::Failed(anyhow!("there is no mandate {id} here; `oneknock mandate list` shows those that there are")))
+    found.ok_or_else(|| Failure::Failed(anyhow!("there is no such mandate here; `oneknock mandate list` shows those that there are")))
 }
 
 fn state_word(state: MandateState) -> &'static str {

@@ -193,7 +193,7 @@ const SEALED_BEFORE: (&str, &str) = (
 pub fn print(config: &Path, id: &str, lang: Option<Language>, as_json: bool) -> Result<(), Failure> {
     let config = config::load(config)?;
     let found = RECEIPT.read(&config, id, |receipt: &Receipt| &receipt.id)?;
-    let (receipt, text) = found.ok_or_else(|| anyhow!("there is no receipt {id} here: a correction or erasure prints its own"))?;
+    let (receipt, text) = found.ok_or_else(|| anyhow!("there is no receipt of this id here: a correction or erasure prints its own"))?;
     if as_json {
         print!("{text}");
     } else {
