@@ -38,7 +38,7 @@ enum Task {
     /// Times an event from the gateway's 202 to the worker's stream. `--rate 200 [--seconds 30] [--log embedded|kafka] [--flip-zones N] [--json]`
     #[command(disable_help_flag = true)]
     Latency(kill::Args),
-    /// Drains 1 million events from one local Kafka node through the router. `[--events N] [--seed S] [--json]`; `--core`: the pure core alone; `--sealing`: the share of tokens and sealing
+    /// Drains 1 million events from one local Kafka node through the router. `[--events N] [--seed S] [--json]`; `--core`: the pure core alone; `--loops`: the two loops alone; `--sealing`: the share of tokens and sealing
     #[command(disable_help_flag = true)]
     Bench(kill::Args),
     /// Loads the identifier table, cold and from its cache. `--entries N [--json]`

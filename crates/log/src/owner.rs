@@ -9,6 +9,7 @@
 mod alone;
 mod desk;
 mod protocol;
+mod soon;
 mod waiting;
 
 pub use alone::{Alone, Did};
@@ -372,7 +373,7 @@ impl<L: Logic> Owner<L> {
             let (given, mut taken) = (step.len(), 0);
             let work = self.work(|logic, desk| {
                 desk.expect(given);
-                taken = logic.apply(topic, &mut step.iter().copied(), desk).min(given);
+                taken = logic.apply(topic, &mut soon::ahead(&step), desk).min(given);
             });
             let applied = waiting::applied(&step, taken);
             drop(step);

@@ -9,7 +9,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// mimalloc's number for: milliseconds until memory that is not used goes back to the system.
 const PURGE_DELAY: c_int = 15;
-const PURGE_DELAY_MS: i64 = 10_000;
+const PURGE_DELAY_MS: i64 = 60_000;
 
 /// A backlog is worked off in large steps, each of which takes and frees the same memory again: kept for a while, and in small pages, it
 /// costs the system a third less to hand out (README, what draining costs). Either failing costs nothing but time.

@@ -1,6 +1,6 @@
 //! Queues of librdkafka, as far as rdkafka does not offer them: of a partition, taken many messages at a time (rdkafka's own `poll` takes
-//! one: an event, an allocation and two locks for each); of a producer's reports, with a call when one comes. The one file of the log with
-//! unsafe code: it calls librdkafka, and hands out nothing that could outlive it.
+//! one: an event, an allocation and two locks for each); of a producer's reports, with a call when one comes. Unsafe
+//! code calls librdkafka here; nothing is handed out that could outlive it.
 
 #![allow(unsafe_code, reason = "calls of librdkafka that rdkafka does not offer")]
 
