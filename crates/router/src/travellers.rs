@@ -13,6 +13,7 @@ use events::records::{Arrival, ArrivalMessage, CheckpointPassage, HighwayEntranc
 use events::topics::{CHECKPOINT, HIGHWAY, IDENTIFIERS, RETURNS, TELECOM, split_key};
 use events::{Code, Codec, CodecError, Decision, Event, EventHead, Identifier, Mandate, Millis, Signal, Text, Token, TravellerId, ids};
 use foldhash::fast::RandomState;
+use indexmap::IndexMap;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -40,13 +41,13 @@ pub struct Travellers {
 #[derive(Default)]
 struct AtHand {
     key: Bytes,
-    journeys: Vec<Journey>,
+    /// By the traveller's key. As a rule one; but whoever sends may name others beside the same strongest identifier every time.
+    journeys: IndexMap<Arc<str>, Journey, RandomState>,
     /// The event before, and whose it was: as a rule the next one's identifiers are the same, and so is the traveller.
     before: Option<(Event, usize)>,
 }
 
 struct Journey {
-    key: Arc<str>,
     traveller: Traveller,
     is_new: bool,
     signals: Vec<Signal>,
@@ -57,10 +58,14 @@ impl AtHand {
     fn same(&self, head: &EventHead<'_>) -> Option<usize> {
         let (before, at) = self.before.as_ref()?;
         let before = before.head();
-        let grid = |head: &EventHead<'_>| head.destination.map(|declared| declared.grid.clone());
-        let same = before.mandate == head.mandate && before.identifiers == head.identifiers && grid(&before) == grid(head);
+        let same =
+            before.mandate == head.mandate && before.identifiers == head.identifiers && declared_grid(&before) == declared_grid(head);
         same.then_some(*at)
     }
+}
+
+fn declared_grid<'a>(head: &EventHead<'a>) -> Option<&'a str> {
+    head.destination.map(|declared| declared.grid.as_str())
 }
 
 /// An input that cannot be dealt with yet.
@@ -147,15 +152,15 @@ impl Travellers {
     }
 
     /// The journey of an event's traveller among those at hand. None: it names nobody.
-    fn journey(&mut self, head: &EventHead<'_>, journeys: &mut Vec<Journey>, desk: &Desk<'_>) -> Option<usize> {
-        let declared_grid = head.destination.map(|declared| declared.grid.as_str());
+    fn journey(&mut self, head: &EventHead<'_>, journeys: &mut IndexMap<Arc<str>, Journey, RandomState>, desk: &Desk<'_>) -> Option<usize> {
+        let declared_grid = declared_grid(head);
         self.key.clear();
         self.key.push_str(head.mandate);
         self.key.push('/');
         if !ids::write_traveller_id(head.identifiers, declared_grid, &mut self.key) {
             return None;
         }
-        if let Some(at) = journeys.iter().position(|journey| *journey.key == *self.key) {
+        if let Some(at) = journeys.get_index_of(self.key.as_str()) {
             return Some(at);
         }
         let known = self.load(&self.key, desk);
@@ -164,14 +169,13 @@ impl Travellers {
             let place = self.place(head.identifiers, declared_grid);
             traveller::first_record(head.identifiers.to_vec(), head.destination.cloned(), place)
         });
-        journeys.push(Journey { key: desk.key(&self.key), traveller, is_new, signals: Vec::new() });
-        Some(journeys.len() - 1)
+        Some(journeys.insert_full(desk.key(&self.key), Journey { traveller, is_new, signals: Vec::new() }).0)
     }
 
     /// Sends the events at hand, and writes the records that are new or on the way.
     fn send_on(&mut self, at_hand: &mut AtHand, desk: &mut Desk<'_>) {
         at_hand.before = None;
-        for Journey { key, mut traveller, is_new, mut signals } in at_hand.journeys.drain(..) {
+        for (key, Journey { mut traveller, is_new, mut signals }) in at_hand.journeys.drain(..) {
             if is_new {
                 self.remember(&key, &traveller.identifiers);
             }
