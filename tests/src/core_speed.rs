@@ -1,16 +1,15 @@
 //! `cargo xtask bench --core`: how many inputs the pure core decides in a second on one core, and how large a household's record gets.
 //! No log, no codec on the way: states stay decoded, as within one step of the router.
 
+use crate::process::on_the_core;
 use anyhow::Result;
 use domain::Clock;
 use domain::household::{self, Context, Effects, Entry, Input};
 use domain::policy::default_policy;
 use events::time::DAY_MS;
 use events::{Arrival, Codec, Fixed16, Mandate, Millis, Signal, SourceKind, Task, ids};
-use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::fmt;
-use std::time::Duration;
 use testkit::given;
 
 /// Inputs a second on one core that are the mark.
@@ -105,11 +104,6 @@ pub fn run(inputs: u64) -> Result<Report> {
         }
     }
     Ok(Report { inputs, inputs_per_second: inputs as f64 / seconds, bytes_after_200, bytes_at_most, mark: MARK, bytes_mark: BYTES_MARK })
-}
-
-/// How long this thread has had a core: others on the machine do not count.
-fn on_the_core() -> Result<Duration> {
-    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 
 /// The household of an input, and the input.

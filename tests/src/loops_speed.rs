@@ -3,6 +3,7 @@
 //! and tables are as in the drained backlog (`drain.rs`).
 
 use crate::backlog::{Backlog, MANDATE, Options, PARTITIONS};
+use crate::process::on_the_core;
 use anyhow::{Result, bail};
 use domain::Clock;
 use eventlog::owner::{Command, Event, Logic, Owner, Rules};
@@ -11,13 +12,11 @@ use eventlog::simulated::Simulated;
 use eventlog::{Append, Batch, Log, Record};
 use events::topics::{ARRIVALS, DECISIONS, MANDATES, RETURNS, TASKS, TRAVELLERS};
 use events::{Codec, Mandate};
-use nix::time::{ClockId, clock_gettime};
 use router::{HOUSEHOLD_INPUTS, Households, Site, TRAVELLER_INPUTS, Travellers};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 use testkit::given;
 
 /// Records that a reader hands on at once.
@@ -70,8 +69,8 @@ pub async fn run(options: Options) -> Result<Report> {
     let schemas = Schemas::open("").await?;
     let site = Site::open(&log, schemas, given::signers(), Clock::Wall, PARTITIONS, Some(caches.path())).await?;
     let now = i64::try_from(std::time::UNIX_EPOCH.elapsed()?.as_millis())?;
-    let mut keepers = owners(TRAVELLERS, TRAVELLER_INPUTS, now, || Travellers::new(site.clone()));
-    let mut routers = owners(TASKS, HOUSEHOLD_INPUTS, now, || Households::new(site.clone()));
+    let mut keepers = owners(TRAVELLERS, TRAVELLER_INPUTS, now, || Travellers::new(site.clone()))?;
+    let mut routers = owners(TASKS, HOUSEHOLD_INPUTS, now, || Households::new(site.clone()))?;
     let (mut appended, mut seconds) = (BTreeMap::<&'static str, u64>::new(), [0.0; 2]);
     let before = backlog.seen_before().collect::<Result<Vec<_>>>()?;
     drain(&mut keepers, &mut routers, before, &mut BTreeMap::new(), &mut [0.0; 2])?;
@@ -82,12 +81,12 @@ pub async fn run(options: Options) -> Result<Report> {
         events: options.events,
         travellers_cpu_seconds_per_million: per_million(seconds[0]),
         households_cpu_seconds_per_million: per_million(seconds[1]),
-        all_decided: appended[DECISIONS] == options.events,
+        all_decided: appended.get(DECISIONS) == Some(&options.events),
         records_per_event: appended.into_iter().map(|(topic, count)| (topic, count as f64 / options.events as f64)).collect(),
     })
 }
 
-fn owners<L: Logic>(topic: &'static str, inputs: &[&'static str], now: i64, logic: impl Fn() -> L) -> Vec<Moved<L>> {
+fn owners<L: Logic>(topic: &'static str, inputs: &[&'static str], now: i64, logic: impl Fn() -> L) -> Result<Vec<Moved<L>>> {
     (0..PARTITIONS).map(|partition| Moved::new(topic, partition, inputs, logic(), now)).collect()
 }
 
@@ -184,13 +183,12 @@ struct Moved<L> {
 }
 
 impl<L: Logic> Moved<L> {
-    fn new(topic: &'static str, partition: i32, inputs: &[&'static str], logic: L, appended_at: i64) -> Moved<L> {
+    fn new(topic: &'static str, partition: i32, inputs: &[&'static str], logic: L, appended_at: i64) -> Result<Moved<L>> {
         let (owner, commands) = Owner::new(topic, partition, inputs.to_vec(), Rules::ALL, logic, "claim", None);
         let mut moved =
             Moved { topic, partition, owner, next: 0, clock: 1, appended_at, offsets: BTreeMap::new(), written: 0, said: Vec::new() };
-        // A claim is its own business: nothing stops it.
-        let _ = moved.obey(commands);
-        moved
+        moved.obey(commands)?;
+        Ok(moved)
     }
 
     fn tell(&mut self, mut event: Event) -> Result<()> {
@@ -250,9 +248,4 @@ impl<L: Logic> Moved<L> {
         }
         events
     }
-}
-
-/// How long this thread has had a core: others on the machine do not count.
-fn on_the_core() -> Result<Duration> {
-    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }

@@ -1,6 +1,8 @@
 //! What a running process has used so far, as the kernel counts it.
 
 use anyhow::{Context, Result};
+use nix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 
 /// CPU seconds of all its threads, user and system together.
 ///
@@ -14,6 +16,14 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("/proc/PID/stat is short");
     // Fields 14 and 15 of proc(5); a tick is a hundredth on every Linux that this runs on.
     Ok((ticks(11)? + ticks(12)?) / 100.0)
+}
+
+/// How long the calling thread has had a core: others on the machine do not count.
+///
+/// # Errors
+/// The system does not say.
+pub fn on_the_core() -> Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 
 /// The most memory that it ever had resident, in MiB.

@@ -288,8 +288,8 @@ impl Households {
             desk.send(outgoing::dead_letter(topic, record, "the key is no text"));
             return true;
         };
-        if at_hand.as_ref().is_some_and(|opening| *opening.key != *key) {
-            at_hand.take().into_iter().for_each(|opening| self.close(opening, now, desk));
+        if let Some(done) = at_hand.take_if(|opening| *opening.key != *key) {
+            self.close(done, now, desk);
         }
         let value = record.value.as_deref().unwrap_or_default();
         if topic == ACTIONS {
@@ -350,7 +350,9 @@ impl Logic for Households {
         let (mut now, mut at_hand) = (self.begin(), None);
         let dealt_with = |record: &&Record| self.input(topic, record, &mut at_hand, &mut now, desk);
         let taken = records.take_while(dealt_with).count();
-        at_hand.into_iter().for_each(|opening| self.close(opening, &now, desk));
+        if let Some(done) = at_hand {
+            self.close(done, &now, desk);
+        }
         metrics::counter!("oneknock_router_inputs_total", "topic" => topic.to_owned()).increment(taken as u64);
         taken
     }
@@ -374,15 +376,16 @@ impl Logic for Households {
     }
 
     fn time(&mut self, desk: &mut Desk<'_>) {
-        let Some(first) = self.due.next(desk.now) else { return };
-        let (mut now, mut next) = (self.begin(), Some(first));
-        for seen in 1.. {
-            let Some(key) = next else { break };
+        let due: Vec<Arc<str>> = std::iter::from_fn(|| self.due.next(desk.now)).take(TIME_MAX).collect();
+        if due.is_empty() {
+            return;
+        }
+        let mut now = self.begin();
+        for key in due {
             if let Some(mut opening) = self.open(&key, &mut now, desk) {
                 self.apply_to(&mut opening, &Input::Time, &now, desk);
                 self.close(opening, &now, desk);
             }
-            next = if seen < TIME_MAX { self.due.next(desk.now) } else { None };
         }
     }
 

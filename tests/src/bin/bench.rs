@@ -1,10 +1,8 @@
-//! `bench`: see `oneknock_tests::drain`, with `--core` `oneknock_tests::core_speed`, with `--sealing` `oneknock_tests::sealing`. Run it through `cargo xtask bench`, which builds what it needs.
+//! `bench`: see `oneknock_tests::drain`, with `--core` `oneknock_tests::core_speed`, with `--loops` `oneknock_tests::loops_speed`, with `--sealing` `oneknock_tests::sealing`. Run it through `cargo xtask bench`, which builds what it needs.
 
 use clap::Parser;
 use oneknock_tests::backlog::Options;
-use oneknock_tests::{core_speed, drain, loops_speed};
-use serde::Serialize;
-use std::fmt::Display;
+use oneknock_tests::{core_speed, drain, figures, loops_speed};
 use std::process::ExitCode;
 
 /// As in the binary that is measured.
@@ -53,29 +51,20 @@ async fn main() -> anyhow::Result<ExitCode> {
     let Cli { events, travellers, households, core, loops, sealing, times, pass_through, seed, json } = Cli::parse();
     if core {
         let report = core_speed::run(events)?;
-        return say(&report, report.passes(), json);
+        return Ok(figures::tell(&report, report.passes(), json)?);
     }
     if loops {
         let report = loops_speed::run(Options { events, travellers, households, seed }).await?;
-        return say(&report, report.all_decided, json);
+        return Ok(figures::tell(&report, report.all_decided, json)?);
     }
     if sealing {
         let report = oneknock_tests::sealing::run_with_gateway(events, times).await?;
-        return say(&report, report.passes(), json);
+        return Ok(figures::tell(&report, report.passes(), json)?);
     }
     if let Some(bootstrap) = pass_through {
         println!("{}", oneknock_tests::pass_through::copy(&bootstrap).await?);
         return Ok(ExitCode::SUCCESS);
     }
     let report = drain::run(Options { events, travellers, households, seed }, |line| eprintln!("{line}")).await?;
-    say(&report, report.passes(), json)
-}
-
-fn say(report: &(impl Serialize + Display), passes: bool, json: bool) -> anyhow::Result<ExitCode> {
-    if json {
-        println!("{}", serde_json::to_string(report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(figures::tell(&report, report.passes(), json)?)
 }
