@@ -2,7 +2,10 @@
 
 use clap::ValueEnum;
 use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt, registry};
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -14,13 +17,16 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `default` is the filter where RUST_LOG says nothing.
-pub fn start(format: LogFormat, default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // It fails only where logging has been started already, and then that stands.
-    let _ = match format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+/// Starts logging. `default` is how much where RUST_LOG says nothing, or nothing that can be read: a level, or a list of
+/// `module=level`, such as `warn,eventlog=debug`.
+pub fn start(format: LogFormat, default: LevelFilter) {
+    let said = std::env::var("RUST_LOG").ok().and_then(|words| words.parse().ok());
+    let chosen = said.unwrap_or_else(|| Targets::new().with_default(default));
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    // It fails only where logging has been started already, and then that stands.
+    let _ = registry().with(chosen).with(lines).try_init();
 }

@@ -20,6 +20,7 @@ use cli::{Cli, Command};
 use failure::Failure;
 use std::process::ExitCode;
 use std::time::Duration;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How long threads that still hang in the log's client are waited for once a command is done.
 const LEFTOVERS: Duration = Duration::from_millis(500);
@@ -29,11 +30,11 @@ fn main() -> ExitCode {
     crash::tell_panics_by_their_place();
     memory::settle();
     let cli = Cli::read();
-    let filter = match cli.command {
-        Command::Run(_) | Command::Connect(_) => "info",
-        _ => "warn",
+    let level = match cli.command {
+        Command::Run(_) | Command::Connect(_) => LevelFilter::INFO,
+        _ => LevelFilter::WARN,
     };
-    logging::start(cli.log_format, filter);
+    logging::start(cli.log_format, level);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
