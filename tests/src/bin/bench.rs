@@ -29,6 +29,9 @@ struct Cli {
     /// Measures the router's two loops alone instead, on one core: owners and logics as they are, with lists in memory in place of Kafka.
     #[arg(long, conflicts_with = "core")]
     loops: bool,
+    /// Loses so many of what the loops have to tell one another: the check must fail then.
+    #[arg(long, default_value_t = 0, requires = "loops")]
+    lost: usize,
     /// Measures intake alone instead, on one core: which share of an event's CPU tokens and sealing take, in both suites.
     #[arg(long, conflicts_with_all = ["core", "loops"])]
     sealing: bool,
@@ -48,13 +51,13 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Cli { events, travellers, households, core, loops, sealing, times, pass_through, seed, json } = Cli::parse();
+    let Cli { events, travellers, households, core, loops, lost, sealing, times, pass_through, seed, json } = Cli::parse();
     if core {
         let report = core_speed::run(events)?;
         return Ok(figures::tell(&report, report.passes(), json)?);
     }
     if loops {
-        let report = loops_speed::run(Options { events, travellers, households, seed }).await?;
+        let report = loops_speed::run(Options { events, travellers, households, seed }, lost).await?;
         return Ok(figures::tell(&report, report.all_decided, json)?);
     }
     if sealing {
