@@ -341,15 +341,18 @@ impl World {
         let answer = |world: &World| world.tasks.get(&key)?.answers.iter().find(|answer| answer.action_id == action_id).cloned();
         self.until("an answer to the registration", |world| answer(world).is_some()).await?;
         match answer(self).unwrap().status {
-            200 => self.doors_are_known().await,
+            // What two doors say of an identifier are two records, and whoever comes between them meets half of it.
+            200 => {
+                self.quiet().await?;
+                self.tables_are_read().await
+            }
             status => Err(format!("a registration of {event} at {household} is answered {status}")),
         }
     }
 
-    /// What two doors say of an identifier are two records, and whoever comes between them meets half of it: until both are written, and
-    /// the router has read its tables to their end. It does that for an event of a mandate that it does not know.
-    async fn doors_are_known(&mut self) -> Result<(), String> {
-        self.quiet().await?;
+    /// Until the router has read its tables to their end: it does so for an event of a mandate that it does not know.
+    async fn tables_are_read(&mut self) -> Result<(), String> {
+        self.actions += 1;
         let nobody = format!("nobody-{}", self.actions);
         let event_id = EventId(token(&nobody).0);
         let event = CheckpointPassage {
@@ -399,7 +402,10 @@ impl World {
                     return Err(format!("{event} again changes something"));
                 }
             }
-            Step::Registry(people) => self.registry(people).await,
+            Step::Registry(people) => {
+                self.registry(people).await;
+                self.tables_are_read().await?;
+            }
             Step::Act(act) => self.act(act).await?,
             Step::Register(event, household) => self.register(event, household).await?,
             Step::Now(event, code) => {
