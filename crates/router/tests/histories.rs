@@ -210,7 +210,7 @@ impl World {
         self.decisions.get(&EventId(token(event).0))?.iter().max_by_key(|decision| decision.revision)
     }
 
-    async fn see(&self, sighting: &Sighting) {
+    async fn see(&self, mandate: &str, sighting: &Sighting) {
         let mut identifiers: Vec<Identifier> = sighting.identifiers.iter().map(|name| identifier(name)).collect();
         let destination = sighting.to.map(|(grid, address)| {
             identifiers.extend(address.map(identifier));
@@ -218,7 +218,7 @@ impl World {
         });
         let (event_id, observed_at) = (EventId(token(sighting.event).0), moment(sighting.day));
         let key = identifiers[0].token.to_string();
-        let (mandate, source, source_ref, received_at) = ("m".into(), sighting.kind.to_string().into(), "r".into(), observed_at);
+        let (mandate, source, source_ref, received_at) = (mandate.into(), sighting.kind.to_string().into(), "r".into(), observed_at);
         let direction = if sighting.out { Direction::Out } else { Direction::In };
         let origin_division = None;
         match sighting.kind {
@@ -353,30 +353,17 @@ impl World {
     /// Until the router has read its tables to their end: it does so for an event of a mandate that it does not know.
     async fn tables_are_read(&mut self) -> Result<(), String> {
         self.actions += 1;
-        let nobody = format!("nobody-{}", self.actions);
-        let event_id = EventId(token(&nobody).0);
-        let event = CheckpointPassage {
-            event_id,
-            mandate: nobody.as_str().into(),
-            source: "s".into(),
-            source_ref: "r".into(),
-            observed_at: moment(0.0),
-            received_at: moment(0.0),
-            identifiers: vec![identifier("id:nobody")],
-            origin_division: None,
-            checkpoint: "c".into(),
-            direction: Direction::In,
-            party_size: None,
-            destination: None,
-        };
-        self.publish(CHECKPOINT, &event.identifiers[0].token.to_string(), &event).await;
+        let event: &str = format!("stranger-{}", self.actions).leak();
+        let identifiers = &["id:stranger"];
+        self.see("unknown", &Sighting { event, kind: SourceKind::Checkpoint, identifiers, day: 0.0, to: None, out: false }).await;
+        let event_id = EventId(token(event).0);
         self.until("tables are read", |world| world.decisions.contains_key(&event_id)).await
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::See(sighting, code) => {
-                self.see(sighting).await;
+                self.see("m", sighting).await;
                 self.sightings.insert(sighting.event, sighting.clone());
                 let wanted = format!("{} {code}", sighting.event);
                 self.until(&wanted, |world| world.newest(sighting.event).is_some()).await?;
@@ -394,7 +381,7 @@ impl World {
                 self.quiet().await?;
                 let id = EventId(token(event).0);
                 let (tasks, said) = (self.tasks.clone(), self.decisions[&id].len());
-                self.see(&self.sightings[event].clone()).await;
+                self.see("m", &self.sightings[event].clone()).await;
                 self.until("said again", |world| world.decisions[&id].len() > said).await?;
                 self.quiet().await?;
                 let (first, last) = (&self.decisions[&id][said - 1], self.decisions[&id].last().unwrap());
