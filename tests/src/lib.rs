@@ -13,6 +13,7 @@ pub mod latency;
 pub mod log_choice;
 pub mod loops_speed;
 pub mod matrix;
+pub mod memory;
 pub mod pass_through;
 pub mod process;
 pub mod register;

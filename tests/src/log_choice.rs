@@ -31,6 +31,6 @@ impl LogKind {
             return Ok((LogChoice::Embedded, None));
         }
         let kafka = tokio::task::spawn_blocking(|| Kafka::start(1)).await??;
-        Ok((LogChoice::Kafka { bootstrap: kafka.bootstrap.clone() }, Some(kafka)))
+        Ok((LogChoice::kafka(&kafka), Some(kafka)))
     }
 }

@@ -9,13 +9,32 @@ use std::time::Duration;
 /// # Errors
 /// There is no such process.
 pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    let Cpu { user, system } = cpu(pid)?;
+    Ok(user + system)
+}
+
+/// CPU seconds of all threads of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu {
+    /// In its own code.
+    pub user: f64,
+    /// In the system's, for it.
+    pub system: f64,
+}
+
+/// What it has used so far.
+///
+/// # Errors
+/// There is no such process.
+pub fn cpu(pid: u32) -> Result<Cpu> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name, in brackets, may hold anything.
     let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat has no name")?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("/proc/PID/stat is short");
-    // Fields 14 and 15 of proc(5); a tick is a hundredth on every Linux that this runs on.
-    Ok((ticks(11)? + ticks(12)?) / 100.0)
+    // A tick is a hundredth of a second on every Linux that this runs on.
+    let seconds = |at: usize| -> Result<f64> { Ok(fields.get(at).context("/proc/PID/stat is short")?.parse::<f64>()? / 100.0) };
+    // Fields 14 and 15 of proc(5).
+    Ok(Cpu { user: seconds(11)?, system: seconds(12)? })
 }
 
 /// How long the calling thread has had a core: others on the machine do not count.

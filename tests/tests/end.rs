@@ -50,7 +50,7 @@ async fn scan(site: &Site, attacker: &Attacker) -> Found {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_kafka_with_a_key_service_a_copy_of_the_keys_opens_nothing_either() {
     let (kafka, service) = (Kafka::start(1).unwrap(), OpenBao::start().await.unwrap());
-    let log = LogChoice::Kafka { bootstrap: kafka.bootstrap.clone() };
+    let log = LogChoice::kafka(&kafka);
     let token_file = service.token_file().display().to_string();
     let init = ["--keys-address", &service.address, "--keys-token-file", &token_file].map(str::to_owned).to_vec();
     let mut site = Site::start(Options { init, ..Options::of_today(log) }).await.unwrap();

@@ -20,8 +20,9 @@ pub enum LogFormat {
 /// Starts logging. `default` is how much where RUST_LOG says nothing, or nothing that can be read: a level, or a list of
 /// `module=level`, such as `warn,eventlog=debug`.
 pub fn start(format: LogFormat, default: LevelFilter) {
-    let said = std::env::var("RUST_LOG").ok().and_then(|words| words.parse().ok());
-    let chosen = said.unwrap_or_else(|| Targets::new().with_default(default));
+    let said = std::env::var("RUST_LOG").ok().map(|words| words.parse::<Targets>());
+    let unreadable = matches!(said, Some(Err(_)));
+    let chosen = said.and_then(Result::ok).unwrap_or_else(|| Targets::new().with_default(default));
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
@@ -29,4 +30,7 @@ pub fn start(format: LogFormat, default: LevelFilter) {
     };
     // It fails only where logging has been started already, and then that stands.
     let _ = registry().with(chosen).with(lines).try_init();
+    if unreadable {
+        tracing::warn!("RUST_LOG cannot be read and is passed over: it takes a level or a list such as warn,eventlog=debug");
+    }
 }

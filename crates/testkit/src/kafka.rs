@@ -1,9 +1,14 @@
 //! A real Apache Kafka for tests: one or three combined brokers and controllers (KRaft) as child processes on
 //! loopback, with data in a temporary folder. Knows no topic. Starting blocks for 2 s (one node) to 6 s (three).
 
+mod secured;
+
+pub use secured::Secured;
+
 use crate::guarded::Guarded;
 use crate::{parts, ports};
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,12 +38,14 @@ pub struct Options {
     pub compiler: Compiler,
     /// More lines of each node's server.properties; a later line overrules an earlier one.
     pub properties: Vec<(String, String)>,
+    /// Clients come in by TLS and with a password, or not at all. For one node.
+    pub secured: Option<Secured>,
 }
 
 impl Options {
     /// What tests use.
     pub fn new(nodes: usize) -> Options {
-        Options { nodes, heap_mib: 512, compiler: Compiler::Quick, properties: Vec::new() }
+        Options { nodes, heap_mib: 512, compiler: Compiler::Quick, properties: Vec::new(), secured: None }
     }
 }
 
@@ -90,6 +97,11 @@ impl Kafka {
         Ok(kafka)
     }
 
+    /// What a client must be told besides the addresses: properties of librdkafka.
+    pub fn client_properties(&self) -> BTreeMap<String, String> {
+        self.options.secured.as_ref().map(Secured::client_properties).unwrap_or_default()
+    }
+
     /// Process ids of the nodes that run, in order of node.
     pub fn pids(&self) -> Vec<u32> {
         self.nodes.iter().flatten().map(Guarded::pid).collect()
@@ -125,6 +137,7 @@ impl Kafka {
             std::fs::write(&properties, server_properties(&self.options, number, brokers, controllers, &data)?)?;
             let mut format = self.jvm(128, Compiler::Quick);
             format.args(["kafka.tools.StorageTool", "format", "-t", &cluster, "-c"]).arg(&properties);
+            format.args(self.options.secured.iter().flat_map(Secured::format_words));
             format.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             running.push(format.spawn().with_context(|| format!("cannot start {}", self.java.display()))?);
         }
@@ -249,6 +262,9 @@ group.initial.rebalance.delay.ms=0
 ",
         data.display()
     );
+    if let Some(secured) = &options.secured {
+        text.push_str(&secured.properties(broker, ports::free()?, controller));
+    }
     if nodes > 1 {
         // A killed node may register again when its old session has run out: 9 s by default.
         text.push_str("broker.session.timeout.ms=4000\nbroker.heartbeat.interval.ms=500\n");

@@ -8,6 +8,7 @@ pub mod register;
 pub mod stream;
 
 use crate::guarded::Guarded;
+use crate::kafka::Kafka;
 use crate::ports;
 use anyhow::{Context, Result, bail, ensure};
 use client::Client;
@@ -38,7 +39,16 @@ pub enum LogChoice {
     Kafka {
         /// Its first addresses.
         bootstrap: String,
+        /// What librdkafka must be told to come in.
+        properties: BTreeMap<String, String>,
     },
+}
+
+impl LogChoice {
+    /// On this cluster.
+    pub fn kafka(kafka: &Kafka) -> LogChoice {
+        LogChoice::Kafka { bootstrap: kafka.bootstrap.clone(), properties: kafka.client_properties() }
+    }
 }
 
 /// What is particular about a site.
@@ -289,8 +299,8 @@ impl Site {
                 let token = self.client.token("admins")?;
                 eventlog::remote::Remote::connect(&self.client.ops, token).await?
             }
-            LogChoice::Kafka { bootstrap } => {
-                let config = eventlog::kafka::KafkaConfig { bootstrap: bootstrap.clone(), properties: BTreeMap::new() };
+            LogChoice::Kafka { bootstrap, properties } => {
+                let config = eventlog::kafka::KafkaConfig { bootstrap: bootstrap.clone(), properties: properties.clone() };
                 eventlog::kafka::KafkaLog::connect(&config)?
             }
         })
@@ -404,8 +414,13 @@ fn configure(path: &Path, options: &Options, [gateway, inbox, ops]: [u16; 3]) ->
     set("log", "partitions", i64::from(options.partitions).into());
     match &options.log {
         LogChoice::Embedded => set("log", "kind", "embedded".into()),
-        LogChoice::Kafka { bootstrap } => {
+        LogChoice::Kafka { bootstrap, properties } => {
             set("log", "bootstrap", bootstrap.as_str().into());
+            set(
+                "log",
+                "kafka",
+                toml::Table::from_iter(properties.iter().map(|(name, value)| (name.clone(), value.as_str().into()))).into(),
+            );
             set("log", "kind", "kafka".into())
         }
     };

@@ -2,7 +2,7 @@
 
 use super::config::KafkaConfig;
 use super::context::Context;
-use super::{ANSWER_TIMEOUT, sorted};
+use super::{ANSWER_TIMEOUT, queue, sorted};
 use crate::{Append, From, LogError, NewTopic, TopicInfo};
 use parking_lot::{Mutex, RwLock};
 use rdkafka::admin::{
@@ -51,13 +51,20 @@ pub(super) struct Admin {
 
 impl Admin {
     pub(super) fn open(config: &KafkaConfig) -> Result<Admin, LogError> {
-        let client = AdminClient::from_config_and_context(&config.admin(), Context).map_err(|error| sorted(&error))?;
+        let client = AdminClient::from_config_and_context(&config.admin(), Context::default()).map_err(|error| sorted(&error))?;
         Ok(Admin { client, known: RwLock::default(), noters: Mutex::default() })
     }
 
     /// Asks for all topics, which creates none even where brokers create what is asked for. Blocks.
     pub(super) fn learn_topics(&self) -> Result<Metadata, LogError> {
-        let metadata = self.client.inner().fetch_metadata(None, ANSWER_TIMEOUT).map_err(|error| sorted(&error))?;
+        let client = self.client.inner();
+        let answer = client.fetch_metadata(None, ANSWER_TIMEOUT);
+        queue::listen(client);
+        let metadata = answer.map_err(|error| match (sorted(&error), client.context().trouble()) {
+            (LogError::Away(error), Some(trouble)) => LogError::Away(format!("{error}; {trouble}")),
+            (error, _) => error,
+        })?;
+        client.context().trouble_is_over();
         let mut known = self.known.write();
         let topics = metadata.topics().iter().map(|topic| {
             let record_bytes_max = known.get(topic.name()).map_or(RECORD_BYTES_MAX, |known| known.record_bytes_max);
@@ -250,7 +257,7 @@ impl Admin {
             return Ok(Arc::clone(noter));
         }
         let settings = config.consumer(&format!("{group}.positions"));
-        let noter = Arc::new(BaseConsumer::from_config_and_context(&settings, Context).map_err(|error| sorted(&error))?);
+        let noter = Arc::new(BaseConsumer::from_config_and_context(&settings, Context::default()).map_err(|error| sorted(&error))?);
         noters.insert(group.to_owned(), Arc::clone(&noter));
         Ok(noter)
     }

@@ -1,11 +1,13 @@
 //! Queues of librdkafka, as far as rdkafka does not offer them: of a partition, taken many messages at a time (rdkafka's own `poll` takes
-//! one: an event, an allocation and two locks for each); of a producer's reports, with a call when one comes. Unsafe
-//! code calls librdkafka here; nothing is handed out that could outlive it.
+//! one: an event, an allocation and two locks for each); of a producer's reports, with a call when one comes; of what a client says.
+//! Unsafe code calls librdkafka here; nothing is handed out that could outlive it.
 
 #![allow(unsafe_code, reason = "calls of librdkafka that rdkafka does not offer")]
 
-use super::context::Context;
+use super::context::{self, Context};
+use rdkafka::ClientContext;
 use rdkafka::bindings as native;
+use rdkafka::client::Client;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{IsError, KafkaError};
@@ -110,6 +112,31 @@ impl<C: ProducerContext + 'static> Drop for Reports<C> {
             drop(Box::from_raw(self.call));
         }
     }
+}
+
+/// Tells a client's context what librdkafka has said of it since the last time: for a client whose words rdkafka does not ask for, which
+/// would gather in memory.
+pub(super) fn listen<C: ClientContext>(client: &Client<C>) {
+    // SAFETY: the client lives, and always has a main queue; the reference to it is ours, and is given back below.
+    let Some(queue) = NonNull::new(unsafe { native::rd_kafka_queue_get_main(client.native_ptr()) }) else { return };
+    // SAFETY: the queue lives; an event that comes is ours.
+    while let Some(event) = NonNull::new(unsafe { native::rd_kafka_queue_poll(queue.as_ptr(), 0) }) {
+        let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: the event lives until it is given back at the end, and so do its texts, which end with a zero; of an event that is no
+        // line, the first call answers so, and the others answer for any event.
+        unsafe {
+            if native::rd_kafka_event_log(event.as_ptr(), &mut facility, &mut line, &mut level) == 0 {
+                let (facility, line) = (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(line).to_string_lossy());
+                client.context().log(context::level(level), facility.trim(), line.trim());
+            } else if native::rd_kafka_event_type(event.as_ptr()) == native::RD_KAFKA_EVENT_ERROR {
+                let reason = CStr::from_ptr(native::rd_kafka_event_error_string(event.as_ptr())).to_string_lossy();
+                client.context().error(KafkaError::Global(native::rd_kafka_event_error(event.as_ptr()).into()), reason.trim());
+            }
+            native::rd_kafka_event_destroy(event.as_ptr());
+        }
+    }
+    // SAFETY: it is given back once.
+    unsafe { native::rd_kafka_queue_destroy(queue.as_ptr()) }
 }
 
 /// A message that was taken. Its bytes are librdkafka's, until it is dropped.
