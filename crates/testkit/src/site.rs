@@ -416,11 +416,7 @@ fn configure(path: &Path, options: &Options, [gateway, inbox, ops]: [u16; 3]) ->
         LogChoice::Embedded => set("log", "kind", "embedded".into()),
         LogChoice::Kafka { bootstrap, properties } => {
             set("log", "bootstrap", bootstrap.as_str().into());
-            set(
-                "log",
-                "kafka",
-                toml::Table::from_iter(properties.iter().map(|(name, value)| (name.clone(), value.as_str().into()))).into(),
-            );
+            set("log", "kafka", toml::Value::try_from(properties)?);
             set("log", "kind", "kafka".into())
         }
     };

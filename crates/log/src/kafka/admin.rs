@@ -51,20 +51,19 @@ pub(super) struct Admin {
 
 impl Admin {
     pub(super) fn open(config: &KafkaConfig) -> Result<Admin, LogError> {
-        let client = AdminClient::from_config_and_context(&config.admin(), Context::default()).map_err(|error| sorted(&error))?;
+        let client = AdminClient::from_config_and_context(&config.admin(), Context).map_err(|error| sorted(&error))?;
         Ok(Admin { client, known: RwLock::default(), noters: Mutex::default() })
     }
 
     /// Asks for all topics, which creates none even where brokers create what is asked for. Blocks.
     pub(super) fn learn_topics(&self) -> Result<Metadata, LogError> {
-        let client = self.client.inner();
-        let answer = client.fetch_metadata(None, ANSWER_TIMEOUT);
-        queue::listen(client);
-        let metadata = answer.map_err(|error| match (sorted(&error), client.context().trouble()) {
-            (LogError::Away(error), Some(trouble)) => LogError::Away(format!("{error}; {trouble}")),
+        let answer = self.client.inner().fetch_metadata(None, ANSWER_TIMEOUT);
+        // A wrong password and a certificate that is not believed look alike otherwise.
+        let failure = queue::last_failure(self.client.inner());
+        let metadata = answer.map_err(|error| match (sorted(&error), failure) {
+            (LogError::Away(error), Some(failure)) => LogError::Away(format!("{error}; {failure}")),
             (error, _) => error,
         })?;
-        client.context().trouble_is_over();
         let mut known = self.known.write();
         let topics = metadata.topics().iter().map(|topic| {
             let record_bytes_max = known.get(topic.name()).map_or(RECORD_BYTES_MAX, |known| known.record_bytes_max);
@@ -257,7 +256,7 @@ impl Admin {
             return Ok(Arc::clone(noter));
         }
         let settings = config.consumer(&format!("{group}.positions"));
-        let noter = Arc::new(BaseConsumer::from_config_and_context(&settings, Context::default()).map_err(|error| sorted(&error))?);
+        let noter = Arc::new(BaseConsumer::from_config_and_context(&settings, Context).map_err(|error| sorted(&error))?);
         noters.insert(group.to_owned(), Arc::clone(&noter));
         Ok(noter)
     }

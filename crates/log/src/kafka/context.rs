@@ -1,37 +1,15 @@
 //! librdkafka's own words in our log.
 
-use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// What a client needs that has nothing else to do.
-#[derive(Default)]
-pub(super) struct Context {
-    trouble: Mutex<Option<String>>,
-}
-
-impl Context {
-    /// The last word of trouble: where nobody answers, it says why. A wrong password and a certificate that is not believed look alike
-    /// otherwise.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().clone()
-    }
-
-    /// It was answered.
-    pub(super) fn trouble_is_over(&self) {
-        *self.trouble.lock() = None;
-    }
-}
+pub(super) struct Context;
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if facility == "FAIL" {
-            // In front stands which of its threads says so.
-            let words = message.split_once("]: ").map_or(message, |(_, words)| words);
-            *self.trouble.lock() = Some(words.to_owned());
-        }
         log(level, facility, message);
     }
 
@@ -41,16 +19,6 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {}
-
-/// A level of its log by syslog's number.
-pub(super) fn level(number: i32) -> RDKafkaLogLevel {
-    match number {
-        ..=3 => RDKafkaLogLevel::Error,
-        4 => RDKafkaLogLevel::Warning,
-        5 | 6 => RDKafkaLogLevel::Info,
-        _ => RDKafkaLogLevel::Debug,
-    }
-}
 
 /// A line of librdkafka's log.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {

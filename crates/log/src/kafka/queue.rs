@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code, reason = "calls of librdkafka that rdkafka does not offer")]
 
-use super::context::{self, Context};
+use super::context::Context;
 use rdkafka::ClientContext;
 use rdkafka::bindings as native;
 use rdkafka::client::Client;
@@ -114,29 +114,30 @@ impl<C: ProducerContext + 'static> Drop for Reports<C> {
     }
 }
 
-/// Tells a client's context what librdkafka has said of it since the last time: for a client whose words rdkafka does not ask for, which
-/// would gather in memory.
-pub(super) fn listen<C: ClientContext>(client: &Client<C>) {
+/// Why a client's last connection failed, in librdkafka's words since this was last asked: for a client whose words rdkafka asks for never.
+/// They would gather in memory; the others repeat that brokers are away, hundreds of times, and are dropped.
+pub(super) fn last_failure<C: ClientContext>(client: &Client<C>) -> Option<String> {
+    let mut failure = None;
     // SAFETY: the client lives, and always has a main queue; the reference to it is ours, and is given back below.
-    let Some(queue) = NonNull::new(unsafe { native::rd_kafka_queue_get_main(client.native_ptr()) }) else { return };
+    let queue = NonNull::new(unsafe { native::rd_kafka_queue_get_main(client.native_ptr()) })?;
     // SAFETY: the queue lives; an event that comes is ours.
     while let Some(event) = NonNull::new(unsafe { native::rd_kafka_queue_poll(queue.as_ptr(), 0) }) {
         let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: the event lives until it is given back at the end, and so do its texts, which end with a zero; of an event that is no
-        // line, the first call answers so, and the others answer for any event.
+        // SAFETY: the event lives until it is given back, once, and so do its texts, which end with a zero; of an event that is no line the
+        // call answers so.
         unsafe {
-            if native::rd_kafka_event_log(event.as_ptr(), &mut facility, &mut line, &mut level) == 0 {
-                let (facility, line) = (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(line).to_string_lossy());
-                client.context().log(context::level(level), facility.trim(), line.trim());
-            } else if native::rd_kafka_event_type(event.as_ptr()) == native::RD_KAFKA_EVENT_ERROR {
-                let reason = CStr::from_ptr(native::rd_kafka_event_error_string(event.as_ptr())).to_string_lossy();
-                client.context().error(KafkaError::Global(native::rd_kafka_event_error(event.as_ptr()).into()), reason.trim());
+            let is_line = native::rd_kafka_event_log(event.as_ptr(), &mut facility, &mut line, &mut level) == 0;
+            if is_line && CStr::from_ptr(facility) == c"FAIL" {
+                let line = CStr::from_ptr(line).to_string_lossy();
+                // In front stands which of its threads says so.
+                failure = Some(line.split_once("]: ").map_or(&*line, |(_, words)| words).trim().to_owned());
             }
             native::rd_kafka_event_destroy(event.as_ptr());
         }
     }
     // SAFETY: it is given back once.
     unsafe { native::rd_kafka_queue_destroy(queue.as_ptr()) }
+    failure
 }
 
 /// A message that was taken. Its bytes are librdkafka's, until it is dropped.

@@ -83,7 +83,7 @@ pub(super) fn open(
         settings.set("queued.max.messages.kbytes", ahead.to_string());
     }
     let starts = starts(&admin, from)?;
-    let consumer = BaseConsumer::from_config_and_context(&settings, Context::default()).map_err(|error| sorted(&error))?;
+    let consumer = BaseConsumer::from_config_and_context(&settings, Context).map_err(|error| sorted(&error))?;
     let (orders, ordered) = threads::channel();
     let (out, batches) = mpsc::channel(BATCHES_WAITING_MAX);
     let (parts, consumer) = (HashMap::new(), Arc::new(consumer));
